@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from orchestration.database_clock import current_time
 from orchestration.errors import FlowRunNotFound
 from orion_site.accounts.permissions import Action
 from orionflow.contract import explanations as contract
-from orionflow.contract.wire import Moment, Shaped, Wire
+from orionflow.contract.wire import Shaped
 from runs.graphs.selectors import GraphTooLarge, Node, flow_run_graph, roots, task_runs_of, upstream_ids
 from runs.models import Artifact, FlowRun, TaskRun
 from runs.schemas.runs import estimated_run_time
@@ -23,10 +23,6 @@ from runs.states.selectors import current_task_run_states
 
 DependencyOut = Annotated[dict[str, Any], Shaped(contract.Dependency)]
 GraphOut = Annotated[dict[str, Any], Shaped(contract.Graph)]
-
-
-class Since(Wire):
-    since: Moment = datetime(1, 1, 1, tzinfo=UTC)
 
 
 class ReadDependencies(Operation):
@@ -54,7 +50,7 @@ class ReadGraph(Operation):
     answers = {200: GraphOut}
     orchestrates = True
 
-    def perform(self, id: UUID, query: Since) -> GraphOut:
+    def perform(self, id: UUID, query: contract.GraphQuestion) -> GraphOut:
         try:
             graph = flow_run_graph(flow_run_id=id, since=query.since)
         except GraphTooLarge as error:

@@ -10,18 +10,9 @@ from orchestration.api.operations import Operation
 from orchestration.api.states import stored_state_out
 from orchestration.large import completed, without_large
 from orion_site.accounts.permissions import Action
-from orionflow.contract.runs import StateOut
-from orionflow.contract.wire import Wire
+from orionflow.contract.runs import StateOut, StatesOfFlowRun, StatesOfTaskRun
 from runs.models import FlowRunState, TaskRunState
 from runs.states.selectors import listed_states_of_task_run, task_run_state
-
-
-class OfFlowRun(Wire):
-    flow_run_id: UUID
-
-
-class OfTaskRun(Wire):
-    task_run_id: UUID
 
 
 class StateQuestion(Operation):
@@ -43,7 +34,7 @@ class ReadFlowRunStates(StateQuestion):
 
     answers = {200: list[StateOut]}
 
-    def perform(self, query: OfFlowRun) -> list[StateOut]:
+    def perform(self, query: StatesOfFlowRun) -> list[StateOut]:
         states = FlowRunState.objects.select_related("flow_run").filter(flow_run=query.flow_run_id).order_by("seq")
         return [_flow_run_state_out(state) for state in completed(list(without_large(states, "data")), "data")]
 
@@ -62,7 +53,7 @@ class ReadTaskRunStates(StateQuestion):
 
     answers = {200: list[StateOut]}
 
-    def perform(self, query: OfTaskRun) -> list[StateOut]:
+    def perform(self, query: StatesOfTaskRun) -> list[StateOut]:
         return [_task_run_state_out(state) for state in listed_states_of_task_run(query.task_run_id)]
 
 

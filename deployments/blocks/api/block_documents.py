@@ -54,10 +54,6 @@ class BlockDocumentListing(BlockDocumentSearch, Page):
     sort: BlockDocumentSort = BlockDocumentSort.NAME_ASC
 
 
-class SecretsQuery(Wire):
-    include_secrets: bool = False
-
-
 class BlockOperation(Operation):
     """The base of the operations on blocks. Reading secrets needs a right of its own."""
 
@@ -113,7 +109,7 @@ class ReadBlockDocument(BlockOperation):
     odd_id = 404
     answers = {200: contract.BlockDocument}
 
-    def perform(self, id: UUID, query: SecretsQuery) -> dict[str, Any]:
+    def perform(self, id: UUID, query: contract.SecretsQuery) -> dict[str, Any]:
         return self.answered_one(Q(pk=id), query.include_secrets)
 
 
@@ -124,7 +120,7 @@ class ReadBlockDocumentByName(BlockOperation):
     action_required = Action.READ_BLOCKS
     answers = {200: contract.BlockDocument}
 
-    def perform(self, slug: str, name: str, query: SecretsQuery) -> dict[str, Any]:
+    def perform(self, slug: str, name: str, query: contract.SecretsQuery) -> dict[str, Any]:
         return self.answered_one(Q(block_type__slug=slug, name=name), query.include_secrets)
 
 
@@ -135,7 +131,7 @@ class ReadBlockDocumentsOfType(BlockOperation):
     action_required = Action.READ_BLOCKS
     answers = {200: list[contract.BlockDocument]}
 
-    def perform(self, slug: str, query: SecretsQuery) -> list[dict[str, Any]]:
+    def perform(self, slug: str, query: contract.SecretsQuery) -> list[dict[str, Any]]:
         if not BlockType.objects.filter(slug=slug).exists():
             raise Missing("Block type")
         found = block_documents().filter(block_type__slug=slug, is_anonymous=False).order_by("name")

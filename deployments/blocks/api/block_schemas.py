@@ -19,16 +19,11 @@ from orchestration.api.pagination import Page
 from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action
 from orionflow.contract import blocks as contract
-from orionflow.contract.wire import Text255, Wire
 from runs.lists.filters.conditions import matched
 
 
 class BlockSchemaListing(Page):
     block_schemas: BlockSchemaFilter | None = None
-
-
-class VersionQuery(Wire):
-    version: Text255 | None = None
 
 
 class CreateBlockSchema(Operation):
@@ -62,7 +57,7 @@ class ReadBlockSchemaByChecksum(Operation):
     action_required = Action.READ_BLOCKS
     answers = {200: contract.BlockSchema}
 
-    def perform(self, checksum: str, query: VersionQuery) -> dict[str, Any]:
+    def perform(self, checksum: str, query: contract.VersionQuery) -> dict[str, Any]:
         found = BlockSchema.objects.filter(checksum=checksum).select_related("block_type").order_by("-created")
         return _found((found.filter(version=query.version) if query.version is not None else found).first())
 

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-from pydantic import Field
 from rest_framework.response import Response
 
 from deployments.definitions.core.hydration import BadTemplate
@@ -24,8 +23,8 @@ from orchestration.authors import made_by
 from orchestration.database_clock import current_time
 from orchestration.sight import refuse_unseen, seeing, sees_in_part
 from orion_site.accounts.permissions import WHERE_AND_HOW, Action, refuse_fields, refuse_held_by_others
+from orionflow.contract.deployments import PlanRequest
 from orionflow.contract.runs import DeploymentFlowRunCreate
-from orionflow.contract.wire import Moment, Seconds, Wire
 from runs.errors import IdempotencyKeyTaken
 from runs.flow_runs.api.flow_runs import flow_runs_out
 from runs.flow_runs.schemas import FlowRunOut
@@ -33,16 +32,6 @@ from runs.models import FlowRun
 from runs.schemas.policies import policy_in
 
 USUAL = Horizon()
-
-
-class PlanRequest(Wire):
-    """How far to plan: the period, the minimum of time and of runs, and the maximum of runs."""
-
-    start_time: Moment | None = None
-    end_time: Moment | None = None
-    min_time: Seconds | None = None
-    min_runs: Annotated[int, Field(ge=0, le=1000)] | None = None
-    max_runs: Annotated[int, Field(ge=0, le=1000)] | None = None
 
 
 class CreateFlowRunFromDeployment(Operation):

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-
-from pydantic import Field
-from typing_extensions import TypedDict
-
 from deployments.blocks.selectors import variables_for
 from deployments.definitions.core.parameter_errors import BadSchema, Filling, as_tree, filled_as_far_as_possible, flaws
 from deployments.definitions.core.parameters import flaw_of_schema
@@ -14,20 +9,7 @@ from events.automations.core.templates import misplaced
 from orchestration.api.errors import Refused
 from orchestration.api.operations import Operation
 from orion_site.accounts.permissions import Action
-from orionflow.contract.wire import JSONObject, Wire
-
-
-class SchemaCheck(Wire):
-    # In JSON the field is `schema`, but pydantic models have a method of that name.
-    json_schema: Annotated[JSONObject, Field(alias="schema")]
-    values: JSONObject
-
-
-class SchemaFlaws(TypedDict):
-    """Texts about the whole; entries with a `property` or an `index` and `errors` of their own about its parts."""
-
-    errors: list[Any]
-    valid: bool
+from orionflow.contract.deployments import SchemaCheck, SchemaFlaws
 
 
 class ValidateAgainstSchema(Operation):

@@ -22,7 +22,6 @@ from orchestration.api.pagination import Page
 from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action
 from orionflow.contract import schedules as contract
-from orionflow.contract.wire import Wire
 from runs.lists.filters.conditions import matched
 
 
@@ -65,12 +64,6 @@ class UpdateCalendar(Operation):
         update_calendar(calendar_id=id, changes=changes_in(body, Calendar), now=current_time())
 
 
-class Forced(Wire):
-    """Whether to remove a calendar from the schedules that use it."""
-
-    force: bool = False
-
-
 class DeleteCalendar(Operation):
     """Delete a calendar that no schedule uses. With `force`, remove it from its schedules first; they then also plan
     the times that it left out."""
@@ -79,7 +72,7 @@ class DeleteCalendar(Operation):
     action_required = Action.CHANGE_DEPLOYMENTS
     answers = {204: None}
 
-    def perform(self, id: UUID, query: Forced) -> None:
+    def perform(self, id: UUID, query: contract.CalendarDeletion) -> None:
         if query.force:
             delete_calendar_with_uses(calendar_id=id, now=current_time())
         else:

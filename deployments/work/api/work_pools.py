@@ -66,12 +66,6 @@ class UpdateWorkPool(Operation):
         update_work_pool(name=name, changes=changes_in(body, WorkPool), now=current_time())
 
 
-class Forced(Wire):
-    """Whether to delete something that is in use. Null: depends on how it is used."""
-
-    force: bool | None = None
-
-
 class DeleteWorkPool(Operation):
     """Delete a pool with its queues and workers. Deployments that use it wait until it is created again.
 
@@ -83,7 +77,7 @@ class DeleteWorkPool(Operation):
     action_required = Action.CHANGE_QUEUES
     answers = {204: None}
 
-    def perform(self, name: str, query: Forced) -> None:
+    def perform(self, name: str, query: contract.Deletion) -> None:
         delete_work_pool(name=name, force=query.force)
 
 

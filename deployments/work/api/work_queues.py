@@ -11,7 +11,6 @@ from django.db.models import QuerySet
 
 from deployments.dispatch.selectors.liveness import last_asked, statuses_of_queues
 from deployments.models import WorkQueue
-from deployments.work.api.work_pools import Forced
 from deployments.work.selectors import health_of
 from deployments.work.services.work_queues import (
     DEFAULT_POOL,
@@ -88,7 +87,7 @@ class DeleteWorkQueue(Operation):
     action_required = Action.CHANGE_QUEUES
     answers = {204: None}
 
-    def perform(self, id: UUID, query: Forced) -> None:
+    def perform(self, id: UUID, query: contract.Deletion) -> None:
         delete_work_queue(queue_id=id, force=query.force is not False)
 
 
@@ -157,7 +156,7 @@ class DeletePoolQueue(Operation):
     action_required = Action.CHANGE_QUEUES
     answers = {204: None}
 
-    def perform(self, work_pool_name: str, name: str, query: Forced) -> None:
+    def perform(self, work_pool_name: str, name: str, query: contract.Deletion) -> None:
         queue = found_queue(pool_name=work_pool_name, queue_name=name)
         delete_work_queue(queue_id=queue.pk, force=query.force is not False)
 

@@ -6,7 +6,6 @@ import base64
 import binascii
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import Annotated, Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -28,29 +27,18 @@ from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action
 from orionflow.contract import events as contract
 from orionflow.contract.events import EventCreate, EventFilter, Occurred
+from orionflow.contract.kinds import EVENTS_PER_PAGE
 from orionflow.contract.wire import Wire
 
-PAGE = 50
 # The period of a listing or count for which the client gives none.
 USUAL_SPAN = timedelta(days=180)
 MOST_COUNTED = 500
 Reported = Annotated[list[EventCreate], Field(max_length=1000)]
 
 
-class EventListing(Wire):
-    filter: EventFilter | None = None
-    limit: Annotated[int, Field(ge=0, le=PAGE)] = PAGE
-
-
-class NextPage(Wire):
-    """The query of the next page: the token in the address that the previous page contained."""
-
-    page_token: Annotated[str, Field(alias="page-token", max_length=100_000)]
-
-
 class PageToken(Wire):
     filter: EventFilter
-    limit: Annotated[int, Field(ge=1, le=PAGE)]
+    limit: Annotated[int, Field(ge=1, le=EVENTS_PER_PAGE)]
     offset: Annotated[int, Field(ge=0, le=FARTHEST)]
 
     @field_validator("filter")
@@ -59,27 +47,6 @@ class PageToken(Wire):
         if asked.occurred is None or asked.occurred.since is None or asked.occurred.until is None:
             raise ValueError("The filter of a later page has both limits of time.")
         return asked
-
-
-class TimeUnit(StrEnum):
-    week = "week"
-    day = "day"
-    hour = "hour"
-    minute = "minute"
-    second = "second"
-
-
-class Countable(StrEnum):
-    day = "day"
-    time = "time"
-    event = "event"
-    resource = "resource"
-
-
-class EventCounting(Wire):
-    filter: EventFilter
-    time_unit: TimeUnit = TimeUnit.day
-    time_interval: Annotated[float, Field(ge=0.01, le=1e6)] = 1.0
 
 
 class ReportEvents(Operation):
@@ -109,7 +76,7 @@ class FilterEvents(Operation):
     answers = {200: contract.EventPage}
     body_optional = True
 
-    def perform(self, body: EventListing) -> dict[str, Any]:
+    def perform(self, body: contract.EventListing) -> dict[str, Any]:
         return page_of(self, bounded(body.filter or EventFilter(), current_time()), body.limit, 0)
 
 
@@ -121,7 +88,7 @@ class ReadNextEvents(Operation):
     may_lag = True
     answers = {200: contract.EventPage, 403: dict[str, str]}
 
-    def perform(self, query: NextPage) -> dict[str, Any]:
+    def perform(self, query: contract.NextPage) -> dict[str, Any]:
         token = read_token(query.page_token)
         return page_of(self, token.filter, token.limit, token.offset)
 
@@ -134,15 +101,15 @@ class CountEvents(Operation):
     may_lag = True
     answers = {200: list[contract.EventCount]}
 
-    def perform(self, countable: Countable, body: EventCounting) -> list[dict[str, Any]]:
+    def perform(self, countable: contract.Countable, body: contract.EventCounting) -> list[dict[str, Any]]:
         asked = bounded(body.filter, current_time())
         events = _matching(asked).order_by()
         match countable:
-            case Countable.time:
+            case contract.Countable.time:
                 return _by_time(events, asked, LENGTHS[body.time_unit] * body.time_interval)
-            case Countable.day:
-                return _by_time(events, asked, LENGTHS[TimeUnit.day])
-            case Countable.event:
+            case contract.Countable.day:
+                return _by_time(events, asked, LENGTHS[contract.TimeUnit.day])
+            case contract.Countable.event:
                 return _by_value(events, "event")
         return _by_resource(events)
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 from orionflow import contract
-from orionflow.calls import Call, Collection
+from orionflow.calls import Call, Collection, body
 
 if TYPE_CHECKING:
     from orionflow.contract.automations import Automation, AutomationTrial, Firing
@@ -34,8 +34,8 @@ def report_events(events: Sequence[Mapping[str, Any]]) -> Call[None]:
 
 def read_events(criteria: Mapping[str, Any], *, limit: int) -> Call[EventPage]:
     """Read the first page of the events that match, with the address of the next page."""
-    asked = {"filter": dict(criteria), "limit": limit}
-    return Call("POST", "/events/filter", asked, read=_page)
+    sent = body(contract.events.EventListing, filter=dict(criteria), limit=limit)
+    return Call("POST", "/events/filter", sent, read=_page)
 
 
 def read_next_events(next_page: str) -> Call[EventPage]:

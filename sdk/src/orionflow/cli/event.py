@@ -18,9 +18,9 @@ from orionflow.cli.parameters import read_whole
 from orionflow.cli.safe_text import as_json
 from orionflow.cli.session import SPAN, Session, command, limit_option, span_of, with_params
 from orionflow.cli.times import read_moment, read_period
+from orionflow.contract.kinds import EVENTS_PER_PAGE
 
 LABEL_ID, ROLE, NAME = "prefect.resource.id", "prefect.resource.role", "prefect.resource.name"
-PAGE = 50
 POLL_SECONDS = 1.0
 # Events are stored shortly after they occurred, and not always in their order.
 OVERLAP = timedelta(seconds=10)
@@ -88,7 +88,7 @@ def _pages(api: Backend, asked: Json, limit: int) -> Iterator[Json]:
     """Yield events page by page: each page has fifty, and the address of the next page."""
     if not limit:
         return
-    answer = api.ask(read_events(asked, limit=min(PAGE, limit)))
+    answer = api.ask(read_events(asked, limit=min(EVENTS_PER_PAGE, limit)))
     while True:
         yield from answer["events"][:limit]
         limit -= len(answer["events"])

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from orionflow.contract.wire import Details, JSONObject, Name, Names, Stored, StrictWire, Tags, Text255
+from orionflow.contract.wire import Details, JSONObject, Name, Names, Stored, StrictWire, Tags, Text255, Wire
 
 # --- types ----------------------------------------------------------------------------------------------------------
 
@@ -52,6 +52,10 @@ class BlockSchemaCreate(StrictWire):
     version: Text255 = "non-versioned"
 
 
+class VersionQuery(Wire):
+    version: Text255 | None = None
+
+
 class BlockSchema(Stored):
     """The fields that a block type has in one version of a program."""
 
@@ -86,6 +90,10 @@ class BlockDocumentUpdate(StrictWire):
     block_schema_id: UUID | None = None
     data: JSONObject | None = None
     merge_existing_data: bool = True
+
+
+class SecretsQuery(Wire):
+    include_secrets: bool = False
 
 
 class BlockDocument(Stored):

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import AliasChoices, Field, model_validator
+from typing_extensions import TypedDict
 
 from orionflow.contract.kinds import LOCATION_NAME
 from orionflow.contract.policies import Overlap
@@ -21,14 +22,17 @@ from orionflow.contract.wire import (
     Details,
     JSONObject,
     MadeBy,
+    Moment,
     Name,
     Names,
     Natural,
+    Seconds,
     Shown,
     Stored,
     StrictWire,
     Tags,
     Text255,
+    Wire,
 )
 
 Within = Annotated[float, Field(gt=0, le=1e9, description="Seconds.")]
@@ -159,3 +163,26 @@ class Deployment(Stored):
     result_storage: Annotated[str | None, OWN] = None
     secrets: Annotated[Names, OWN] = []
     author: Annotated[str | None, OWN] = None
+
+
+class PlanRequest(Wire):
+    """How far to plan: the period, the minimum of time and of runs, and the maximum of runs."""
+
+    start_time: Moment | None = None
+    end_time: Moment | None = None
+    min_time: Seconds | None = None
+    min_runs: Annotated[int, Field(ge=0, le=1000)] | None = None
+    max_runs: Annotated[int, Field(ge=0, le=1000)] | None = None
+
+
+class SchemaCheck(Wire):
+    # In JSON the field is `schema`, but pydantic models have a method of that name.
+    json_schema: Annotated[JSONObject, Field(alias="schema")]
+    values: JSONObject
+
+
+class SchemaFlaws(TypedDict):
+    """Texts about the whole; entries with a `property` or an `index` and `errors` of their own about its parts."""
+
+    errors: list[Any]
+    valid: bool

@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from orionflow.contract.kinds import RESOURCE_ID, RESOURCE_ROLE
+from orionflow.contract.kinds import EVENTS_PER_PAGE, RESOURCE_ID, RESOURCE_ROLE
 from orionflow.contract.names import control_in
 from orionflow.contract.wire import Answer, Details, JSONObject, Moment, StrictWire, Text255, Text1024, Wire
 
@@ -106,6 +106,38 @@ class EventFilter(StrictWire):
     related: Related | None = None
     id: EventId | None = None
     order: EventOrder = EventOrder.DESC
+
+
+class EventListing(Wire):
+    filter: EventFilter | None = None
+    limit: Annotated[int, Field(ge=0, le=EVENTS_PER_PAGE)] = EVENTS_PER_PAGE
+
+
+class NextPage(Wire):
+    """The query of the next page: the token in the address that the previous page contained."""
+
+    page_token: Annotated[str, Field(alias="page-token", max_length=100_000)]
+
+
+class TimeUnit(StrEnum):
+    week = "week"
+    day = "day"
+    hour = "hour"
+    minute = "minute"
+    second = "second"
+
+
+class Countable(StrEnum):
+    day = "day"
+    time = "time"
+    event = "event"
+    resource = "resource"
+
+
+class EventCounting(Wire):
+    filter: EventFilter
+    time_unit: TimeUnit = TimeUnit.day
+    time_interval: Annotated[float, Field(ge=0.01, le=1e6)] = 1.0
 
 
 class Event(Answer):

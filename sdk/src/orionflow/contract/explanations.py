@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -106,6 +106,10 @@ class GraphNode(Answer):
     parents: list[Upstream] = []
     children: list[Upstream] = []
     artifacts: list[GraphArtifact] = []
+
+
+class GraphQuestion(Wire):
+    since: Moment = datetime(1, 1, 1, tzinfo=UTC)
 
 
 class Graph(Answer):

@@ -70,6 +70,8 @@ Verdict = Literal["ACCEPT", "REJECT", "WAIT", "ABORT"]
 TransitionStatus = Literal[Verdict, "ERROR"]
 # The most steps of task runs that the API accepts in one request.
 MOST_TRANSITIONS = 1000
+# The most events in one page of the API.
+EVENTS_PER_PAGE = 50
 # The API's command to the process of a flow run. "lost": another attempt owns the run.
 RunCommand = Literal["cancel", "pause", "lost"]
 

@@ -69,6 +69,14 @@ class StateOut(TypedDict):
     state_details: Annotated[dict[str, Any], Shaped(StateDetails)]
 
 
+class StatesOfFlowRun(Wire):
+    flow_run_id: UUID
+
+
+class StatesOfTaskRun(Wire):
+    task_run_id: UUID
+
+
 class VerdictDetails(Answer):
     """Why the rules decided so, and for WAIT how long to wait."""
 

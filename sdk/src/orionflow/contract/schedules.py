@@ -26,6 +26,7 @@ from orionflow.contract.wire import (
     Stored,
     StrictWire,
     Text255,
+    Wire,
     in_utc,
 )
 
@@ -217,3 +218,9 @@ class Calendar(Stored):
     name: str
     description: str = ""
     ics: str
+
+
+class CalendarDeletion(Wire):
+    """Whether to remove a calendar from the schedules that use it."""
+
+    force: bool = False

@@ -130,3 +130,9 @@ class WorkQueueStatus(Answer):
     late_runs_count: int
     last_polled: datetime | None = None
     health_check_policy: HealthPolicy
+
+
+class Deletion(Wire):
+    """Whether to delete something that is in use. Null: depends on how it is used."""
+
+    force: bool | None = None
