@@ -262,6 +262,10 @@ MANY_TAGS = " ".join(f"-tag:t{number}" for number in range(1200)) + " -tag:test"
         ("param.in.deep=true", ["late"]),
         ("param.in.list.1=b", ["late"]),
         ("param.customer=null", ["slow"]),
+        ("param.limits.2024=5", ["good"]),
+        ("param.limits.rows.0.1.0=x", ["good"]),
+        ("param.2024=5", ["slow"]),
+        ("param.0.0.0.0.0.0.0.0.0.0=5", []),
         ("param.customer=8", []),
         ("param.99999999999999999999.it's=1e400", []),
         ("name:a=b", []),
@@ -276,8 +280,8 @@ def test_the_query_box_filters(browser: Client, query: str, found: list[str]):
     make_run("late", state="SCHEDULED", state_name="Late", at=now - timedelta(minutes=1))
     given: dict[str, Any] = {
         "bad": {"customer": 7},
-        "good": {"customer": "7"},
-        "slow": {"customer": None},
+        "good": {"customer": "7", "limits": {"2024": 5, "rows": [[1, {"0": "x"}]]}},
+        "slow": {"customer": None, "2024": 5},
         "late": {"in": {"deep": True, "list": ["a", "b"]}},
     }
     for name, parameters in given.items():
