@@ -320,7 +320,9 @@ def _topics(kind: str, one: UUID, related: tuple[UUID | None, ...]) -> set[str]:
     """Return all topics that concern a run with these relations."""
     if kind == "flow-run":
         flow, deployment = related or (None, None)
-        return {f"run:{one}", "runs", "work", "home", f"flow:{flow}", f"deployment:{deployment}"}
+        # Steps that another process reported late are not found by their times.
+        steps = f"run:{one}:tasks"
+        return {f"run:{one}", steps, "runs", "work", "home", f"flow:{flow}", f"deployment:{deployment}"}
     if kind == "task-run":
         return {f"task:{one}", "task-runs", "limits"} | {f"run:{flow_run}:tasks" for flow_run in related}
     if kind == "agent":
