@@ -660,39 +660,123 @@ def test_a_process_that_ends_or_is_interrupted_while_it_logs_holds_up_no_other(
     assert last == [(int(has_line),)]
 
 
-SLOW_TO_LEAVE = """
-import sys, time
+LINES = """
+import logging, sys, threading
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from orionflow import flow, get_run_logger, task
-from orionflow.task_runners import ProcessTaskRunner
+from orionflow.task_runners import ConcurrentTaskRunner, ProcessTaskRunner
+from orionflow.task_runners.child import call_with_lines, pack, show_lines, unpack_outcome
+
+class Worker(ConcurrentTaskRunner):
+    # Calls functions as workers of Dask and Celery do.
+    def __init__(self, max_workers=1):
+        super().__init__(max_workers)
+        self.call = self._call
+
+    def start(self):
+        super().start()
+        self.pool = ProcessPoolExecutor(1, get_context("fork"))
+
+    def stop(self, *, wait=True):
+        super().stop(wait=wait)
+        self.pool.shutdown()
+
+    def _call(self, *call):
+        outcome, lines = self.pool.submit(call_with_lines, pack(*call)).result()
+        show_lines(lines)
+        return unpack_outcome(outcome)
+
+def log_all(where, logger):
+    logger.info("logger %s.", where)
+    print(f"print {where}.")
+    logging.getLogger("shop.db").warning("shop %s.", where)
+    # A thread of the user's does not know the run.
+    thread = threading.Thread(target=logger.info, args=("thread %s.", where))
+    thread.start()
+    thread.join()
+
+@task(log_prints=True)
+def below():
+    log_all("below", get_run_logger())
+
+@flow(log_prints=True)
+def inner():
+    log_all("inner", get_run_logger())
+    get_run_logger().debug("too quiet")
+    below()
+    below()
+    below.submit().wait()
 
 @flow
-def inner():
-    pass
+def silent():
+    print("print silent.")
 
 @task
-def logging():
-    get_run_logger().info("a line of the task")
+def first():
+    log_all("first", get_run_logger())
+
+@task(log_prints=True)
+def second(of_flow):
     inner()
-    # Longer than a reporter of this process would wait.
-    time.sleep(1)
+    silent()
+    log_all("second", get_run_logger())
+    of_flow.info("passed.")
+    thread = threading.Thread(target=of_flow.info, args=("passed to a thread.",))
+    thread.start()
+    thread.join()
+
+# As a program that has loggers of its own.
+logging.basicConfig(format="%(message)s")
 
 if __name__ == "__main__":
-    @flow(task_runner=ProcessTaskRunner(1, sys.argv[1]))
+    @flow
     def outer():
-        logging.submit().result()
+        first.submit().result()
+        second.submit(get_run_logger()).result()
 
-    outer()
+    for way in sys.argv[1:]:
+        outer.with_options(task_runner=Worker() if way == "worker" else ProcessTaskRunner(1, way))()
 """
 
+ENDED = "Ended as Completed('All {} runs completed.')."
+# What each line ends with; the flow and the task that it is recorded for, if it is; and how often it is logged.
+LINES_OF = [
+    ("The run of flow 'inner' begins.", "inner", None, 1),
+    (ENDED.format(3), "inner", None, 1),
+    ("The run of flow 'silent' begins.", "silent", None, 1),
+    ("Ended as Completed().", "silent", None, 1),
+    *((f"{kind} inner.", "inner", None, 1) for kind in ("logger", "print", "shop", "thread")),
+    *((f"{kind} below.", "inner", "below", 3) for kind in ("logger", "print", "shop", "thread")),
+    *((f"{kind} first.", "outer", "first", 1) for kind in ("logger", "shop", "thread")),
+    *((f"{kind} second.", "outer", "second", 1) for kind in ("logger", "print", "shop", "thread")),
+    ("passed.", "outer", None, 1),
+    ("passed to a thread.", "outer", None, 1),
+    ("print first.", None, None, 1),
+    ("print silent.", None, None, 1),
+]
 
-@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.long)])
-def test_each_line_of_a_process_is_recorded_once(method: str, tmp_path: Path):
-    program = Program(tmp_path, SLOW_TO_LEAVE)
 
-    program.run(PATIENCE_SECONDS, (method,))
+@pytest.mark.parametrize(
+    "ways", [("fork", "worker"), pytest.param(("forkserver", "spawn"), marks=pytest.mark.long)], ids=" ".join
+)
+def test_each_line_of_a_process_is_recorded_once_for_its_run_and_shown_once(ways: tuple[str, ...], tmp_path: Path):
+    program = Program(tmp_path, LINES)
 
-    lines = program.query("SELECT message, count(*) FROM runs_log GROUP BY message")
-    assert {("a line of the task", 1), ("The run of flow 'inner' begins.", 1)} <= {*lines}
+    done = program.run(PATIENCE_SECONDS, ways, ORION_LOGGING_EXTRA_LOGGERS="shop,shop.db")
+
+    recorded = program.query(
+        "SELECT l.message, f.name, substr(t.name, 1, instr(t.name, '-') - 1), count(*) FROM runs_log l "
+        "JOIN runs_flowrun r ON r.id = l.flow_run_id JOIN runs_flow f ON f.id = r.flow_id "
+        "LEFT JOIN runs_taskrun t ON t.id = l.task_run_id GROUP BY 1, 2, 3"
+    )
+    of_outer = [("The run of flow 'outer' begins.", "outer", None, 1), (ENDED.format(2), "outer", None, 1)]
+    expected = [(*line[:3], line[3] * len(ways)) for line in [*LINES_OF, *of_outer]]
+    assert sorted(map(str, recorded)) == sorted(str(line) for line in expected if line[1]), done.stderr
+    shown = (done.stdout + done.stderr).splitlines()
+    for text, _, _, count in expected:
+        assert sum(line.endswith(text) for line in shown) == count, (text, shown)
+    assert "too quiet" not in done.stderr
 
 
 async def sleep_long(x: int) -> None:

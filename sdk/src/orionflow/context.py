@@ -305,6 +305,13 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_continue_all_in_child)
 
 
+def run_of_parent() -> RunOfChild | None:
+    """Return the run of the parent process that this code belongs to; None in runs that began in this process."""
+    run = _child_run.get()
+    # A forked process also has the contexts of the thread that forked it, which may be those of an earlier call.
+    return run if run is not None and run.around == (_flow_run.get(), _task_run.get()) else None
+
+
 def get_run_context() -> FlowRunContext | TaskRunContext:
     """Return the context of the current task run, or else of the current flow run.
 

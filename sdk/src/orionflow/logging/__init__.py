@@ -17,7 +17,7 @@ from uuid import UUID
 
 from orionflow import tracing
 from orionflow.code.sources import is_decorated
-from orionflow.context import FlowRunContext, TaskRunContext, _child_run, get_run_context
+from orionflow.context import FlowRunContext, TaskRunContext, get_run_context, run_of_parent
 from orionflow.logging.handlers import REPORTED_BY_PARENT, ApiHandler, ConsoleFormatter, ConsoleHandler
 from orionflow.settings import current_settings
 
@@ -81,7 +81,7 @@ def get_run_logger(context: FlowRunContext | TaskRunContext | None = None, **ext
     Raises `MissingContext` outside of flows and tasks. In a function that a test calls directly, such as `load.fn(…)`,
     it returns a logger without a run.
     """
-    if context is None and (child := _child_run.get()) is not None:
+    if context is None and (child := run_of_parent()) is not None:
         return logger_of_child(child, **extra)
     found = context or TaskRunContext.get() or FlowRunContext.get() or _bare_call() or get_run_context()
     if isinstance(found, str):
@@ -105,7 +105,7 @@ def _bare_call() -> str | None:
 
 def current_logger() -> RunLogger | logging.Logger:
     """Return the logger of the run that this code belongs to; outside of runs Orion's own logger."""
-    if _child_run.get() or TaskRunContext.get() or FlowRunContext.get():
+    if run_of_parent() or TaskRunContext.get() or FlowRunContext.get():
         return get_run_logger()
     return logging.getLogger(ROOT)
 
@@ -172,6 +172,22 @@ def set_up() -> None:
 
 def _apply(level: int, to_api: bool, extra_loggers: tuple[str, ...], as_json: bool) -> None:
     root = logging.getLogger(ROOT)
+    if not is_shipping():
+        _show_here(root, level, as_json)
+    if as_json:
+        from orionflow.json_lines import log_uncaught
+
+        log_uncaught(root)
+    for name in (FLOW_RUNS, TASK_RUNS, *extra_loggers):
+        logger = logging.getLogger(name)
+        for handler in [one for one in logger.handlers if isinstance(one, ApiHandler)]:
+            logger.removeHandler(handler)
+        if to_api:
+            # In a child, the root lets all lines pass, for the parent to decide.
+            logger.addHandler(ApiHandler(level if name in (FLOW_RUNS, TASK_RUNS) else logging.NOTSET))
+
+
+def _show_here(root: logging.Logger, level: int, as_json: bool) -> None:
     root.setLevel(level)
     console = next((one for one in root.handlers if isinstance(one, ConsoleHandler)), None)
     if console is None:
@@ -180,18 +196,32 @@ def _apply(level: int, to_api: bool, extra_loggers: tuple[str, ...], as_json: bo
         # Without this, programs with a console handler of their own would show every line twice.
         root.propagate = False
     if as_json:
-        from orionflow.json_lines import JsonFormatter, log_uncaught
+        from orionflow.json_lines import JsonFormatter
 
         console.setFormatter(JsonFormatter())
-        log_uncaught(root)
     elif not isinstance(console.formatter, ConsoleFormatter):
         console.setFormatter(ConsoleFormatter())
-    for name in (FLOW_RUNS, TASK_RUNS, *extra_loggers):
-        logger = logging.getLogger(name)
-        for handler in [one for one in logger.handlers if isinstance(one, ApiHandler)]:
-            logger.removeHandler(handler)
-        if to_api:
-            logger.addHandler(ApiHandler())
+
+
+def is_shipping() -> bool:
+    """Whether this is a child process whose lines are shown by its parent."""
+    return any(getattr(handler, "ships", False) for handler in logging.getLogger(ROOT).handlers)
+
+
+def ship_to(handler: logging.Handler) -> None:
+    """Give all lines of this process to a handler that sends them to the parent, in place of the present handlers.
+
+    The first run that begins in this process adds those that report its lines to the API.
+    """
+    global _set_up_for
+    with _lock:
+        root = logging.getLogger(ROOT)
+        root.handlers[:] = [handler]
+        root.propagate = False
+        root.setLevel(logging.DEBUG)
+        for name in (FLOW_RUNS, TASK_RUNS):
+            logging.getLogger(name).handlers.clear()
+        _set_up_for = None
 
 
 def _revive() -> None:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from orionflow.context import FlowRunContext, TaskRunContext
+from orionflow.context import FlowRunContext, TaskRunContext, run_of_parent
 from orionflow.contract.masking import known
 from orionflow.recordable import as_text
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 SMALLEST_LEVEL, LARGEST_LEVEL = -(2**15), 2**15 - 1
 # An attribute of lines of a child process about the run of its parent. The parent shows and reports them.
 REPORTED_BY_PARENT = "reported_by_parent"
+# An attribute of lines that were reported, or sent to the parent to be reported.
+IS_REPORTED = "is_reported"
 
 
 class ConsoleFormatter(logging.Formatter):
@@ -76,7 +78,7 @@ class ApiHandler(logging.Handler):
     def _report(self, record: logging.LogRecord) -> None:
         from orionflow.reporting import LogLine
 
-        if getattr(record, REPORTED_BY_PARENT, False):
+        if getattr(record, REPORTED_BY_PARENT, False) or getattr(record, IS_REPORTED, False) or run_of_parent():
             return
         flow_run_id, task_run_id = _run_of(record)
         if flow_run_id is None or getattr(record, "send_to_api", True) is False:
@@ -86,6 +88,8 @@ class ApiHandler(logging.Handler):
             message += "\n" + _trace_of(record.exc_info)
         level = max(SMALLEST_LEVEL, min(record.levelno, LARGEST_LEVEL))
         _reporter().log(LogLine(as_text(record.name), level, message, _moment_of(record), flow_run_id, task_run_id))
+        # Loggers may be nested, and a parent process must not report the line again.
+        record.__dict__[IS_REPORTED] = True
 
 
 _formatter = logging.Formatter()
@@ -126,6 +130,16 @@ def _moment_of(record: logging.LogRecord) -> datetime:
         return datetime.fromtimestamp(record.created, UTC)
     except (ValueError, OverflowError, OSError, TypeError):
         return datetime.now(UTC)
+
+
+def with_run(record: logging.LogRecord, flow_run_id: UUID, task_run_id: UUID) -> logging.LogRecord:
+    """Return a copy of the record that names the run it belongs to: a task run, unless the record names another."""
+    named = copy(record)
+    named_flow_run, named_task_run = _id_in(record, "flow_run_id"), _id_in(record, "task_run_id")
+    if named_flow_run is None and named_task_run is None:
+        named_task_run = task_run_id
+    named.__dict__.update(flow_run_id=named_flow_run or flow_run_id, task_run_id=named_task_run)
+    return named
 
 
 def _run_of(record: logging.LogRecord) -> tuple[UUID | None, UUID | None]:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from orionflow.context import FlowRunContext, TaskRunContext
+from orionflow.context import FlowRunContext, TaskRunContext, run_of_parent
 from orionflow.logging import get_run_logger
 
 _lock = threading.Lock()
@@ -62,11 +62,11 @@ def prints_logged(wanted: bool) -> Iterator[None]:
 def _print_or_log(
     *values: Any, sep: str | None = " ", end: str | None = "\n", file: Any = None, flush: bool = False
 ) -> None:
-    context = TaskRunContext.get() or FlowRunContext.get()
+    context = run_of_parent() or TaskRunContext.get() or FlowRunContext.get()
     if context is None or not context.log_prints or is_redirected(file):
         _print(*values, sep=sep, end=end, file=file, flush=flush)
         return
-    get_run_logger(context).info("%s", (" " if sep is None else sep).join(map(str, values)))
+    get_run_logger().info("%s", (" " if sep is None else sep).join(map(str, values)))
 
 
 def is_redirected(file: Any) -> bool:

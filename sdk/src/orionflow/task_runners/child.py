@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import sys
 import threading
 import traceback
 from collections.abc import AsyncIterable, Callable, Mapping, Sequence
 from contextvars import ContextVar
+from multiprocessing.util import Finalize
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +25,8 @@ from orionflow.recordable import as_text
 from orionflow.task_runners.log_pipe import LogWriter, log_pipe
 from orionflow.values.pickling import dumps, loads
 
+# How long the end of a call waits for an API that does not answer, before its reports are written to a file.
+LONGEST_DELIVERY_SECONDS = 5.0
 _to_parent: LogWriter | _Collector | None = None
 _TRAVELLING = frozenset({str, int, float, bool, UUID})
 
@@ -57,6 +61,10 @@ class RunOfChild:
 
     token: str | None = None
     traceparent: str | None = None
+    # Loggers whose lines belong to the run, too.
+    extra_loggers: tuple[str, ...] = ()
+    # The flow run and task run in the context where the child begins with the call.
+    around: tuple[Any, Any] = (None, None)
 
     def __init__(self, flow_run_id: UUID, task_run_id: UUID, names: dict[str, Any], log_prints: bool) -> None:
         self.flow_run_id = flow_run_id
@@ -75,7 +83,10 @@ def _present_run() -> RunOfChild | None:
     call = context.call
     names = {"flow": call.flow_run.flow.name, "flow_run": call.flow_run.flow_run.name, "task": call.task.name}
     run = RunOfChild(call.flow_run.id, call.id, {**names, "task_run": call.name}, context.log_prints)
-    key = current_settings().api_key
+    settings = current_settings()
+    if settings.logging_extra_loggers and settings.logging_to_api:
+        run.extra_loggers = settings.logging_extra_loggers
+    key = settings.api_key
     # Keys of users and agents are not passed on.
     if key is not None and key.startswith(RUN_TOKEN_BEGINS):
         run.token = key
@@ -91,15 +102,26 @@ def call_in_child(payload: bytes) -> bytes:
         if folders:
             know_folders(folders)
         with ParentGoesOn():
-            value = _call(fn, args, kwargs, seconds, run)
+            outcome: tuple[str, Any, str] = ("returned", _call(fn, args, kwargs, seconds, run), "")
     except LeftByChild as left:
         # It would send the outcome in its parent's place, and wait for more calls.
         exit_child(left.reason)
     except LimitReached:
-        return _packed(("time up", None, ""))
+        outcome = ("time up", None, "")
     except Exception as error:
-        return _packed(("raised", error, traceback.format_exc()))
-    return _packed(("returned", value, ""))
+        outcome = ("raised", error, traceback.format_exc())
+    _keep_reports()
+    return _packed(outcome)
+
+
+def _keep_reports() -> None:
+    """Deliver what runs that began in this process reported: once a call has ended, the process may be killed."""
+    # Loaded by the first run.
+    if (current := sys.modules.get("orionflow.reporting.current")) is not None:
+        try:
+            current.keep_reports(LONGEST_DELIVERY_SECONDS)
+        except Exception:
+            traceback.print_exc()
 
 
 def _call(fn: Any, args: Any, kwargs: Any, seconds: float | None, run: RunOfChild | None) -> Any:
@@ -116,6 +138,8 @@ def _call(fn: Any, args: Any, kwargs: Any, seconds: float | None, run: RunOfChil
             value = _listed(value)
         return asyncio.run(_awaited(value)) if inspect.isawaitable(value) else value
 
+    if (lines := _collected.get()) is not None:
+        lines.run = run
     with working_for(run):
         return call() if seconds is None else limited(call, seconds)
 
@@ -168,6 +192,8 @@ def send_lines_to(writer: LogWriter | _Collector) -> None:
 def begin(writer: LogWriter) -> None:
     """Prepare a child that works for one parent, and ends with it."""
     send_lines_to(writer)
+    # Threads of a task may report after its call. A forked process runs no code of `atexit`.
+    Finalize(None, _keep_reports, exitpriority=0)
     threading.Thread(target=_end_with_parent, name="orion-parent", daemon=True).start()
 
 
@@ -209,6 +235,8 @@ class LogShipping:
 class ShippingHandler(logging.Handler):
     """Sends lines to the parent, ready to be shown there."""
 
+    ships = True
+
     def emit(self, record: logging.LogRecord) -> None:
         try:
             self._ship(record)
@@ -216,14 +244,15 @@ class ShippingHandler(logging.Handler):
             self.handleError(record)
 
     def _ship(self, record: logging.LogRecord) -> None:
-        from orionflow.logging.handlers import REPORTED_BY_PARENT, message_of
+        from orionflow.logging.handlers import IS_REPORTED, REPORTED_BY_PARENT, message_of
 
         record.msg, record.args = message_of(record), ()
         if record.exc_info:
             record.msg += "\n" + "".join(traceback.format_exception(*record.exc_info)).rstrip()
             record.exc_info = record.exc_text = None
-        # Runs that began in this process are reported by it, and only shown by the parent.
-        if not record.__dict__.pop(REPORTED_BY_PARENT, False):
+        record.__dict__.pop(REPORTED_BY_PARENT, None)
+        # Lines that this process reported, of runs that began in it, are only shown by the parent.
+        if record.__dict__.pop(IS_REPORTED, False):
             record.send_to_api = False
         # Other attributes that a program adds to its records may not be picklable.
         for name, value in list(record.__dict__.items()):
@@ -233,31 +262,103 @@ class ShippingHandler(logging.Handler):
             _to_parent.put(record)
 
 
-# Log lines are returned with the outcome of the call that logged them.
-_collected: ContextVar[list[logging.LogRecord] | None] = ContextVar("orion_collected_lines", default=None)
+# An attribute of lines of a child process that the parent only reports.
+_ONLY_REPORTED = "only_reported"
+
+
+class ExtraHandler(logging.Handler):
+    """Sends lines of another logger to the parent, to be reported. The child shows them as its program wants."""
+
+    def __init__(self, logger: str, shipping: logging.Handler) -> None:
+        super().__init__()
+        self._logger = logger
+        self._shipping = shipping
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._report(record)
+        except Exception:
+            self.handleError(record)
+
+    def _report(self, record: logging.LogRecord) -> None:
+        from orionflow.context import run_of_parent
+        from orionflow.logging.handlers import IS_REPORTED, with_run
+
+        run = run_of_parent()
+        # The process may work for flows with other settings, too.
+        if run is None or self._logger not in run.extra_loggers or getattr(record, IS_REPORTED, False):
+            return
+        line = with_run(record, run.flow_run_id, run.task_run_id)
+        line.__dict__[_ONLY_REPORTED] = True
+        self._shipping.handle(line)
+        record.__dict__[IS_REPORTED] = True
+
+
+class _Lines(list[logging.LogRecord]):
+    """Log lines that are returned with the outcome of the call that logged them."""
+
+    run: RunOfChild | None = None
+
+
+_collected: ContextVar[_Lines | None] = ContextVar("orion_collected_lines", default=None)
+# Of the calls that have not ended, by the identity of their lines.
+_open: dict[int, _Lines] = {}
 
 
 class _Collector:
     """In place of a writer, for workers whose threads work for different runs: each call collects its own lines."""
 
     def put(self, line: logging.LogRecord) -> None:
-        if (lines := _collected.get()) is not None:
+        lines = _collected.get()
+        if lines is None:
+            lines = _lines_of_run(line)
+        if lines is not None:
             lines.append(line)
+        else:
+            _show_alone(line)
+
+
+def _lines_of_run(line: logging.LogRecord) -> _Lines | None:
+    """Return the lines of the call to which one from a thread of its own belongs."""
+    calls = list(_open.values())
+    for name in ("task_run_id", "flow_run_id"):
+        if (named := getattr(line, name, None)) is not None:
+            for lines in calls:
+                if lines.run is not None and getattr(lines.run, name) == named:
+                    return lines
+    # Perhaps of a flow that the task has called.
+    return calls[0] if len(calls) == 1 else None
+
+
+def _show_alone(line: logging.LogRecord) -> None:
+    """Show a line after the end of its call, as there is nobody to send it to."""
+    from orionflow.logging.handlers import ConsoleHandler
+    from orionflow.settings import current_settings
+
+    if line.levelno >= current_settings().logging_level and not hasattr(line, _ONLY_REPORTED):
+        ConsoleHandler().handle(line)
 
 
 def call_with_lines(payload: bytes) -> tuple[bytes, list[logging.LogRecord]]:
     """Call a packed function. Return its packed outcome and the lines that it logged."""
     send_lines_to(_Collector())
-    lines: list[logging.LogRecord] = []
+    lines = _Lines()
     token = _collected.set(lines)
+    _open[id(lines)] = lines
     try:
-        return call_in_child(payload), lines
+        outcome = call_in_child(payload)
     finally:
         _collected.reset(token)
+        del _open[id(lines)]
+    return outcome, list(lines)
 
 
 def show_lines(lines: Sequence[logging.LogRecord]) -> None:
     """Log lines from another process as if they had been logged here."""
+    from orionflow.logging.handlers import ApiHandler
+
     for line in lines:
-        if (target := logging.getLogger(line.name)).isEnabledFor(line.levelno):
+        if line.__dict__.pop(_ONLY_REPORTED, False):
+            ApiHandler().handle(line)
+        elif (target := logging.getLogger(line.name)).isEnabledFor(line.levelno):
             target.handle(line)

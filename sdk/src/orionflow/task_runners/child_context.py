@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import builtins
 import logging
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
 
 from orionflow import context as contexts
-from orionflow.logging import logger_of_child
+from orionflow.logging import ROOT, is_shipping, ship_to
+from orionflow.logging.prints import prints_logged
 from orionflow.settings.stored_keys import token_of_caller
-from orionflow.task_runners.child import RunOfChild, ShippingHandler
+from orionflow.task_runners.child import ExtraHandler, RunOfChild, ShippingHandler
 
 
 @contextmanager
@@ -21,13 +19,13 @@ def working_for(run: RunOfChild | None) -> Iterator[None]:
     if run is None:
         yield
         return
-    _ship_logs()
-    if run.log_prints:
-        _ship_prints()
+    _ship_logs(run.extra_loggers)
+    run.around = contexts._flow_run.get(), contexts._task_run.get()
     around = below(run.traceparent) if run.traceparent else nullcontext()
+    printing = prints_logged(True) if run.log_prints else nullcontext()
     token, speaking = contexts._child_run.set(run), token_of_caller.set(run.token)
     try:
-        with around:
+        with around, printing:
             yield
     finally:
         contexts._child_run.reset(token)
@@ -50,29 +48,12 @@ def below(traceparent: str) -> Iterator[None]:
         otel_context.detach(token)
 
 
-def _ship_logs() -> None:
-    root = logging.getLogger("orionflow")
-    if not any(isinstance(handler, ShippingHandler) for handler in root.handlers):
-        root.handlers[:] = [ShippingHandler()]
-        root.propagate = False
-        root.setLevel(logging.DEBUG)
-
-
-def _ship_prints() -> None:
-    """Let `print` check which run it is called in: other threads may work for runs that do not log prints."""
-    usual = builtins.print
-    if getattr(usual, "asks_for_run", False):
-        return
-
-    stdout = sys.stdout
-
-    def print(*values: Any, sep: str | None = " ", file: Any = None, **options: Any) -> None:
-        run = contexts._child_run.get()
-        target = sys.stdout if file is None else file
-        if run is None or not run.log_prints or target is not stdout:
-            usual(*values, sep=sep, file=file, **options)
-            return
-        logger_of_child(run).info("%s", (" " if sep is None else sep).join(map(str, values)))
-
-    print.asks_for_run = True  # type: ignore[attr-defined]
-    builtins.print = print
+def _ship_logs(extra_loggers: tuple[str, ...]) -> None:
+    if not is_shipping():
+        ship_to(ShippingHandler())
+    for name in extra_loggers:
+        logger = logging.getLogger(name)
+        # Those of Orion are sent as lines of runs are.
+        if f"{name}.".startswith(f"{ROOT}.") or any(isinstance(one, ExtraHandler) for one in logger.handlers):
+            continue
+        logger.addHandler(ExtraHandler(name, logging.getLogger(ROOT).handlers[0]))
