@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from pydantic_core import from_json
 
 from orionflow.contract.wire import storable
 
+# An escaped NUL. A backslash before it must not itself be escaped: `\\u0000` with two of them is the plain text.
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 NUL = "Text must not contain the character NUL."
 
 
@@ -19,13 +22,21 @@ def is_same(one: Any, other: Any) -> bool:
 
 def read_json(text: str) -> Any:
     """Return the value. Raises ValueError with a message for the user who wrote the text."""
-    if "\x00" in text or "\\u0000" in text:
+    if "\x00" in text or _NUL.search(text):
         raise ValueError(NUL)
     try:
         value = from_json(text, allow_inf_nan=False)
     except ValueError as error:
         raise ValueError(f"This is not JSON: {error}. Texts stand between double quotes.") from None
+    if why := why_not_storable(value):
+        raise ValueError(why)
+    return value
+
+
+def why_not_storable(value: Any) -> str:
+    """Return why the API would refuse a value of JSON; nothing if both databases can store it."""
     try:
-        return storable(value)
+        storable(value)
     except ValueError as error:
-        raise ValueError(f"{error}.") from None
+        return f"{error}."
+    return ""

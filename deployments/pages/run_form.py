@@ -24,10 +24,19 @@ from orchestration.authors import made_by
 from orchestration.core.states import scheduled
 from orchestration.database_clock import current_time
 from orchestration.errors import DomainError
-from orchestration.json_texts import NUL, read_json
+from orchestration.json_texts import NUL, read_json, why_not_storable
 from orion_site.accounts.permissions import Action, may, requires, who_asks
 from orion_site.forms.masked import WOULD_REPLACE, with_secrets_back
-from orion_site.forms.schema_fields import Field, fields_of, read_fields, show_flaws, shown_texts
+from orion_site.forms.schema_fields import (
+    MOST_FIELDS,
+    Field,
+    as_json,
+    fields_of,
+    properties_of,
+    read_fields,
+    show_flaws,
+    shown_texts,
+)
 from runs.models import FlowRun
 from runs.naming import is_two_word_name
 
@@ -92,12 +101,14 @@ def _copied(request: HttpRequest, deployment: Deployment) -> FlowRun | None:
 
 def _empty_form(request: HttpRequest, deployment: Deployment, copied: FlowRun | None) -> RunForm:
     values = {**deployment.parameters, **(copied.parameters if copied else {})}
-    fields = fields_of(deployment.parameter_openapi_schema, values)
+    schema = deployment.parameter_openapi_schema or {}
+    fields = fields_of(schema, values)
     unknown = values.keys() - {one.label for one in fields}
     # Parameters that the schema does not name have no field, so show everything as JSON.
-    is_raw = request.GET.get("as") == "json" or not fields or bool(unknown)
+    has_all = bool(fields) and not unknown and len(properties_of(schema)) <= MOST_FIELDS
+    is_raw = request.GET.get("as") == "json" or not has_all
     tags = [tag for tag in copied.tags if tag not in deployment.tags] if copied else []
-    raw = json.dumps(values, indent=2, ensure_ascii=False)
+    raw = as_json(values)
     # A name that somebody chose; others are made for one run.
     name = copied.name if copied and not is_two_word_name(copied.name) else ""
     settings = settings_of(copied, deployment, may_customise=may(who_asks(), Action.CUSTOMISE_RUNS))
@@ -123,6 +134,8 @@ def _submitted(request: HttpRequest, deployment: Deployment, form: RunForm, now:
     form.start, form.at = sent.get("start", "now"), sent.get("at", "").strip()
     at = _start(form, now)
     given = _raw_values(form, sent.get("raw", "")) if form.is_raw else read_fields(form.fields, sent)
+    if why := why_not_storable(given):
+        form.problems.append(why)
     if "\x00" in form.name + form.tags:
         form.problems.append(NUL)
     if len(form.name) > 255:

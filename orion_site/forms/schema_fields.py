@@ -1,7 +1,8 @@
 """Fields of a form made from a JSON schema: that of a flow's signature, of a block, or of the input of a pause.
 
-A value that fields cannot show (a union of types, a list of objects) is a JSON field. A field that is sent unchanged
-keeps its original value, so that showing it loses nothing.
+A value that fields cannot show (a union of types, a list of objects, an object with members that its schema does not
+name) is a JSON field. A field or an object that is sent unchanged keeps its original value, so that showing it loses
+nothing. However a schema refers to itself, the form stays within a number of fields, options and characters.
 """
 
 from __future__ import annotations
@@ -16,14 +17,24 @@ from urllib.parse import quote
 
 from django.http import QueryDict
 
+from deployments.definitions.core.hydration import KIND
 from deployments.definitions.core.parameter_errors import Flaw
 from orchestration.json_texts import NUL, read_json
 
 Schema = Mapping[str, Any]
 Path = tuple[str, ...]
 
-# Deeper objects, and objects with more members, are JSON fields.
+# Objects that are deeper, or whose members would be more fields than the form may have in all, are JSON fields.
 DEEPEST, MOST_FIELDS = 3, 200
+# Names repeat in each field below them. Objects with longer ones are JSON fields.
+LONGEST_NAME = 255
+# A schema can refer many times to one long description, default or list of options.
+LONGEST_HELP, MOST_OF_DEFAULTS, MOST_OPTIONS, MOST_OF_OPTIONS = 5_000, 500_000, 10_000, 500_000
+# More alternatives, names and characters than these are not read for each field.
+MOST_ALTERNATIVES, MOST_REQUIRED, LONGEST_REFERENCE = 100, 1_000, 2_000
+# Longer texts have a field of several lines, and longer JSON is not indented.
+LONGEST_LINE, LONGEST_INDENTED = 500, 20_000
+LARGEST_INTEGER = 2**63
 SCALARS = {"string": "text", "integer": "integer", "number": "number", "boolean": "boolean"}
 FORMATS = {"date": "date", "date-time": "moment"}
 NO_VALUE = object()
@@ -66,6 +77,11 @@ class Field:
         return self.is_required or (has_value and not has_empty_value)
 
     @property
+    def has_lines(self) -> bool:
+        """Whether it needs an input of several lines: one of a single line loses line breaks."""
+        return self.kind in {"list", "json"} or (self.kind == "text" and _is_long(self.text))
+
+    @property
     def is_checked(self) -> bool:
         return self.text == "true"
 
@@ -74,86 +90,175 @@ class Field:
         return [*self.errors, *(error for one in self.fields for error in one.every_error)]
 
 
+@dataclass(slots=True)
+class _Form:
+    """The schema that references lead into, and how much the form may still contain."""
+
+    root: Schema
+    fields: int = MOST_FIELDS
+    options: int = MOST_OPTIONS
+    of_options: int = MOST_OF_OPTIONS
+    of_defaults: int = MOST_OF_DEFAULTS
+
+    def choices(self, options: Sequence[Any]) -> list[tuple[str, str]]:
+        """Return the options with their words; none if they are more than the form may contain."""
+        self.options -= len(options)
+        found: list[tuple[str, str]] = []
+        for one in options if self.options >= 0 else ():
+            found.append((_dumped(one), _word(one)))
+            self.of_options -= len(found[-1][0])
+            if self.of_options < 0:
+                return []
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Resolved:
+    """The schema behind references and alternatives with null."""
+
+    schema: Schema
+    is_nullable: bool
+    references: frozenset[str]
+
+
+def properties_of(schema: Schema) -> dict[str, Schema]:
+    """Return the schemas of the members that can have a value."""
+    found = schema.get("properties")
+    known = found.items() if isinstance(found, Mapping) else ()
+    return {name: {} if own is True else own for name, own in known if own is True or isinstance(own, Mapping)}
+
+
 def fields_of(schema: Schema | None, values: Mapping[str, Any]) -> list[Field]:
     """Return a field for each parameter in the schema, with its value or its default."""
-    return _members(schema or {}, values, (), schema or {})
+    known = properties_of(schema or {})
+    shown = {name: known[name] for name in list(known)[:MOST_FIELDS]}
+    form = _Form(schema or {}, MOST_FIELDS - len(shown))
+    return _members(shown, schema or {}, values, (), form)
 
 
-def _members(schema: Schema, values: Mapping[str, Any], path: Path, root: Schema) -> list[Field]:
-    found = schema.get("properties")
-    known = list(found.items())[:MOST_FIELDS] if isinstance(found, Mapping) else []
-    known.sort(key=lambda member: _position(member[1]))
+def _members(
+    known: Mapping[str, Schema],
+    schema: Schema,
+    values: Mapping[str, Any],
+    path: Path,
+    form: _Form,
+    within: frozenset[str] = frozenset(),
+) -> list[Field]:
     required = schema.get("required")
-    needed = required if isinstance(required, list) else []
+    listed = required[:MOST_REQUIRED] if isinstance(required, list) else []
+    needed = {name for name in listed if isinstance(name, str)}
     return [
-        _field(own, (*path, name), values.get(name, NO_VALUE), name in needed, root)
-        for name, own in known
-        if isinstance(own, Mapping)
+        _field(own, (*path, name), values.get(name, NO_VALUE), name in needed, form, within)
+        for name, own in sorted(known.items(), key=lambda member: _position(member[1]))
     ]
 
 
-def _position(own: Any) -> int:
-    position = own.get("position") if isinstance(own, Mapping) else None
+def _position(own: Schema) -> int:
+    position = own.get("position")
     return position if isinstance(position, int) else 0
 
 
-def _field(own: Schema, path: Path, value: Any, is_required: bool, root: Schema) -> Field:
-    resolved, is_nullable = _resolved(own, root)
-    if value is NO_VALUE:
-        value = own.get("default", resolved.get("default", NO_VALUE))
-    help_text = own.get("description") or resolved.get("description") or ""
-    made = Field(path, "json", is_required, is_nullable, str(help_text), value)
-    _choose_kind(made, resolved, root)
-    if made.kind == "object":
+def _field(own: Schema, path: Path, value: Any, is_required: bool, form: _Form, within: frozenset[str]) -> Field:
+    found = _resolved(own, form.root)
+    is_default = value is NO_VALUE and form.of_defaults > 0
+    if is_default:
+        value = own.get("default", found.schema.get("default", NO_VALUE))
+    made = Field(path, "json", is_required, found.is_nullable, _help_of(own, found.schema), value)
+    known = {} if found.references & within else _shown_members(made, found.schema, form)
+    if known:
+        made.kind = "object"
         inner = value if isinstance(value, Mapping) else {}
-        made.fields = _members(resolved, inner, path, root)
-    elif value is not NO_VALUE:
+        made.fields = _members(known, found.schema, inner, path, form, within | found.references)
+        if is_default and inner:
+            form.of_defaults -= len(_dumped(value))
+        return made
+    _choose_kind(made, found.schema, form)
+    if value is not NO_VALUE:
         try:
             made.text = text_of(made, value)
         except Unreadable:
             # A template, or a value of another type, is shown as JSON.
             made.kind, made.choices = "json", ()
             made.text = text_of(made, value)
+    if is_default:
+        form.of_defaults -= len(made.text)
     return made
 
 
-def _choose_kind(made: Field, resolved: Schema, root: Schema) -> None:
-    kind, form = resolved.get("type"), resolved.get("format")
+def _help_of(own: Schema, resolved: Schema) -> str:
+    text = own.get("description") or resolved.get("description")
+    if not isinstance(text, str):
+        return ""
+    return text if len(text) <= LONGEST_HELP else f"{text[:LONGEST_HELP]}…"
+
+
+def _shown_members(made: Field, schema: Schema, form: _Form) -> dict[str, Schema]:
+    """Return the members that have fields, which are counted; none if the value is not an object of just those."""
+    found, value = schema.get("properties"), made.value
+    if schema.get("type") != "object" or not isinstance(found, Mapping) or "enum" in schema:
+        return {}
+    if len(made.path) > DEEPEST or len(found) > form.fields:
+        return {}
+    known = properties_of(schema)
+    if any(len(name) > LONGEST_NAME for name in (*made.path, *known)):
+        return {}
+    if isinstance(value, Mapping):
+        fits = KIND not in value and value.keys() <= known.keys()
+    else:
+        fits = value is NO_VALUE or (value is None and made.is_nullable)
+    if fits:
+        form.fields -= len(known)
+    return known if fits else {}
+
+
+def _choose_kind(made: Field, resolved: Schema, form: _Form) -> None:
+    kind, formatted = resolved.get("type"), resolved.get("format")
     if isinstance(options := resolved.get("enum"), list) and options:
-        made.kind, made.choices = "choice", [(_dumped(one), _word(one)) for one in options]
-    elif kind == "object" and resolved.get("properties") and len(made.path) <= DEEPEST:
-        made.kind = "object"
+        if choices := form.choices(options):
+            made.kind, made.choices = "choice", choices
     elif kind == "array":
         items = resolved.get("items")
-        item, may_be_null = _resolved(items, root) if isinstance(items, Mapping) else ({}, True)
-        if not may_be_null and item.get("type") in {"string", "integer", "number"} and "enum" not in item:
-            made.kind, made.item = "list", SCALARS[item["type"]]
+        item = _resolved(items, form.root) if isinstance(items, Mapping) else None
+        if item and not item.is_nullable and "enum" not in item.schema:
+            own = item.schema.get("type")
+            if isinstance(own, str) and own in {"string", "integer", "number"}:
+                made.kind, made.item = "list", SCALARS[own]
     elif isinstance(kind, str) and kind in SCALARS:
-        made.kind = FORMATS.get(str(form), SCALARS[kind]) if kind == "string" else SCALARS[kind]
+        made.kind = FORMATS.get(str(formatted), "text") if kind == "string" else SCALARS[kind]
         if made.kind == "boolean" and (made.is_nullable or not isinstance(made.value, bool)):
             made.kind, made.choices = "choice", [("true", "true"), ("false", "false")]
 
 
-def _resolved(own: Schema, root: Schema) -> tuple[Schema, bool]:
-    """Return the schema behind references and `anyOf` with null, and whether null is allowed."""
-    is_nullable = False
+def _resolved(own: Schema, root: Schema) -> _Resolved:
+    is_nullable, references = False, set()
     for _ in range(20):
         if isinstance(reference := own.get("$ref"), str):
+            references.add(reference)
             own = _referred(reference, root)
         elif isinstance(parts := own.get("allOf"), list) and len(parts) == 1 and isinstance(parts[0], Mapping):
             own = parts[0]
-        elif isinstance(parts := own.get("anyOf"), list):
-            others = [one for one in parts if isinstance(one, Mapping) and one.get("type") != "null"]
-            is_nullable = is_nullable or len(others) < len(parts)
-            if len(others) != 1:
-                return {}, is_nullable
+        elif isinstance(parts := own.get("anyOf", own.get("oneOf")), list):
+            others = [one for one in parts[:MOST_ALTERNATIVES] if not _is_null(one)]
+            is_nullable = is_nullable or len(others) < len(parts[:MOST_ALTERNATIVES])
+            if len(parts) > MOST_ALTERNATIVES or len(others) != 1 or not isinstance(others[0], Mapping):
+                own = {}
+                break
             own = others[0]
+        elif isinstance(kinds := own.get("type"), list) and len(kinds) == 2 and "null" in kinds:
+            is_nullable = True
+            own = {**own, "type": next((one for one in kinds if one != "null"), None)}
         else:
             break
-    return own, is_nullable
+    return _Resolved(own, is_nullable, frozenset(references))
+
+
+def _is_null(own: Any) -> bool:
+    return isinstance(own, Mapping) and own.get("type") == "null"
 
 
 def _referred(reference: str, root: Schema) -> Schema:
+    if len(reference) > LONGEST_REFERENCE:
+        return {}
     found: Any = root
     for part in reference.removeprefix("#/").split("/"):
         found = found.get(part) if isinstance(found, Mapping) else None
@@ -162,11 +267,11 @@ def _referred(reference: str, root: Schema) -> Schema:
 
 def text_of(made: Field, value: Any) -> str:
     """Return the value as the field's input shows it. Raises Unreadable if it cannot be shown."""
+    if made.kind == "choice" and (text := _dumped(value)) in dict(made.choices):
+        return text
     if value is None:
         return "" if made.is_nullable else "null" if made.kind == "json" else _refuse("no value")
     match made.kind, value:
-        case ("choice", _) if _dumped(value) in dict(made.choices):
-            return _dumped(value)
         case "boolean", bool():
             return "true" if value else "false"
         case "text", str() if "\r" not in value:
@@ -180,8 +285,18 @@ def text_of(made: Field, value: Any) -> str:
         case "list", list() if all(_is_line(one, made.item) for one in value):
             return "\n".join(str(one) for one in value)
         case "json", _:
-            return json.dumps(value, indent=2, ensure_ascii=False)
+            return as_json(value)
     return _refuse(f"{value!r} is none of its values")
+
+
+def as_json(value: Any) -> str:
+    """Return the value as JSON for people, without an indent if it is so long that indents would multiply it."""
+    text = _dumped(value)
+    return text if len(text) > LONGEST_INDENTED else json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _is_long(text: str) -> bool:
+    return "\n" in text or len(text) > LONGEST_LINE
 
 
 def _refuse(why: str) -> str:
@@ -190,7 +305,7 @@ def _refuse(why: str) -> str:
 
 def _is_line(one: Any, kind: str) -> bool:
     if kind == "text":
-        return isinstance(one, str) and bool(one.strip()) and one == one.strip() and "\n" not in one
+        return isinstance(one, str) and bool(one.strip()) and one == one.strip() and not {"\n", "\r"} & set(one)
     return isinstance(one, int | float) and not isinstance(one, bool)
 
 
@@ -225,13 +340,15 @@ def read_fields(fields: Iterable[Field], sent: QueryDict) -> dict[str, Any]:
             inner = read_fields(one.fields, sent)
             one.is_touched = any(field.is_touched for field in one.fields)
             # An object without a given value is absent unless a field in it was changed, whatever their defaults.
-            if one.is_touched or one.is_required or isinstance(one.value, Mapping):
-                values[one.label] = inner
+            if not one.is_touched and one.value is not NO_VALUE:
+                values[one.label] = one.value
+            elif one.is_touched or one.is_required:
+                values[one.label] = inner if one.is_touched or not one.is_nullable else None
             continue
         shown = one.text
         one.text = ("true" if one.name in sent else "false") if one.kind == "boolean" else sent.get(one.name, "")
         one.text = one.text.replace("\r\n", "\n")
-        one.is_touched = one.text != shown
+        one.is_touched = _as_sent(one.kind, one.text) != _as_sent(one.kind, shown)
         if not one.is_touched and one.value is not NO_VALUE:
             values[one.label] = one.value
             continue
@@ -243,6 +360,11 @@ def read_fields(fields: Iterable[Field], sent: QueryDict) -> dict[str, Any]:
         if value is not NO_VALUE:
             values[one.label] = value
     return values
+
+
+def _as_sent(kind: str, text: str) -> str:
+    # Browsers leave out seconds that are zero: they send 2026-01-31T06:00 for 2026-01-31T06:00:00.
+    return text[:-3] if kind == "moment" and len(text) == 19 and text.endswith(":00") else text
 
 
 def _read(one: Field) -> Any:
@@ -287,10 +409,14 @@ def _of_nothing(one: Field) -> Any:
 
 def number_of(text: str, kind: str) -> int | float:
     try:
-        return int(text)
+        whole = int(text)
     except ValueError:
         if kind == "integer":
             raise Unreadable(f"{text!r} is not a whole number.") from None
+    else:
+        if not -LARGEST_INTEGER <= whole < LARGEST_INTEGER:
+            raise Unreadable("Whole numbers must fit into 64 bits.")
+        return whole
     try:
         number = float(text)
     except ValueError:

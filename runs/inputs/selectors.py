@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
+
+from pydantic_core import from_json
 
 from deployments.blocks.selectors import filled_in
 from deployments.definitions.core.parameter_errors import Flaw, flaws
@@ -80,8 +81,9 @@ def _text_in(stored: str | None) -> str:
 
 def _read(text: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        # It refuses lone surrogates, which no page can show.
+        return from_json(text)
+    except ValueError:
         return None
 
 

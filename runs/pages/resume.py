@@ -18,7 +18,7 @@ from orchestration.core.states import StateType
 from orchestration.core.verdicts import Reject
 from orchestration.database_clock import current_time
 from orchestration.errors import FlowRunNotFound
-from orchestration.json_texts import read_json
+from orchestration.json_texts import read_json, why_not_storable
 from orion_site.accounts.permissions import Action, actor_of, may_on_page, requires
 from orion_site.forms.masked import WOULD_REPLACE, with_secrets_back
 from orion_site.forms.schema_fields import MOST_FIELDS, Field, fields_of, read_fields, show_flaws, shown_texts
@@ -128,6 +128,8 @@ def _read_answer(request: HttpRequest, form: AnswerForm) -> dict[str, Any]:
     if [name for name, stored in shown if with_secrets_back(sent, name, stored)]:
         form.problems.append(WOULD_REPLACE)
     given = _raw_values(form, sent.get("raw", "")) if form.is_raw else read_fields(form.fields, sent)
+    if why := why_not_storable(given):
+        form.problems.append(why)
     if form.problems or form.raw_error:
         return {}
     # Fields that could not be read have their error already; those of the others are shown beside them.
