@@ -17,7 +17,7 @@
   let isKnown = false;
   let paused = sessionStorage.getItem("orion-live") === "paused";
   // When the last message arrived, and when the page was last known to be up to date.
-  let heard = Date.now(), current = Date.now(), moved = Date.now(), polled = Date.now();
+  let heard = Date.now(), current = Date.now(), moved = Date.now(), polled = Date.now(), ticked = Date.now();
 
   const parts = () => [...document.querySelectorAll("[data-live]")];
   const topicsOf = (part) => part.dataset.live.split(/\s+/).filter(Boolean);
@@ -105,7 +105,8 @@
     if (queue.timer && !queue.urgent) return;
     clearTimeout(queue.timer);
     // Parts that take the server long are requested less often.
-    const wait = queue.urgent ? 0 : queue.last + Math.max(QUICKEST, 2 * queue.took) - Date.now();
+    const least = Math.max(QUICKEST, 2 * queue.took);
+    const wait = queue.urgent ? 0 : Math.min(least, queue.last + least - Date.now());
     queue.timer = setTimeout(() => {
       queue.timer = 0;
       if (watches()) ask(queue);
@@ -154,7 +155,8 @@
     } finally {
       queue.request = null;
       queue.last = Date.now();
-      queue.took = Math.max(pause, queue.last - began);
+      // Not the time for which the machine slept.
+      queue.took = Math.min(LONG, Math.max(pause, queue.last - began));
       show();
       schedule(queue);
     }
@@ -404,7 +406,7 @@
       sayTimer = 0;
       sayAt = Date.now();
       said.textContent = toSay;
-    }, Math.max(0, sayAt + SAY_EVERY - Date.now()));
+    }, Math.min(SAY_EVERY, Math.max(0, sayAt + SAY_EVERY - Date.now())));
   }
 
   const age = (since) => {
@@ -452,6 +454,12 @@
 
   function tick() {
     const now = Date.now();
+    // The clock was set back.
+    if (now < ticked) {
+      [heard, current, moved, polled] = [heard, current, moved, polled].map((one) => Math.min(one, now));
+      for (const state of states.values()) state.checked = 0;
+    }
+    ticked = now;
     if (watches()) {
       // No message at all arrived, not even a keepalive: the machine slept, or a proxy dropped the connection.
       if (socket && now - heard > SILENT_AFTER) {

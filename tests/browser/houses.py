@@ -110,6 +110,7 @@ def addresses(house: dict[str, Any]) -> dict[str, str]:
     from tests.web import test_hostile_pages as pages
 
     found = {name: pages.address_of(*one, house).path for name, one in zip(pages.IDS, pages.PATTERNS, strict=True)}
+    found["runs:paused-run"] = reverse("runs:run", args=[house["paused_run_id"]])
     return found | {
         name: reverse(name, args=[house.get(word, word) for word in words]) for name, words in OTHERS.items()
     }

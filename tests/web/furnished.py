@@ -26,7 +26,7 @@ from runs.bulk_actions.services import NewBulkAction, begin_bulk_action, finish_
 from runs.models import Artifact, BulkRun, FlowRun, Occurrence, Problem, SavedSearch, TaskRun
 from runs.saved_searches.saved_views import save_view
 from tests import factories
-from tests.factories import make_artifact, make_limit, make_state
+from tests.factories import make_artifact, make_flow_run, make_limit, make_state
 from tests.security.askers import key_of
 from tests.web.deployments import HOURLY, add_run, make_deployment
 from tests.web.rows import add_lines, make_run, make_task_run
@@ -34,6 +34,7 @@ from tests.web.test_agents_page import give_run, make_agent
 from tests.web.test_automations_page import make_automation, make_firing
 from tests.web.test_blocks_page import make_block, make_schema
 from tests.web.test_limits_page import make_global, take
+from tests.web.test_resume_page import ask, pausing
 
 EVIL = "\"'><hr evil><script>evil()</script>{{ 7|add:7 }}\u202eabc\u200b"
 SECRET = "hunter2-is-nowhere"
@@ -50,7 +51,7 @@ def furnished(text: str) -> dict[str, Any]:
     run, task_run = ran(deployment, text, now)
     ids = limited(text, run, task_run) | served(text) | announced(text, now) | left_by(run, text)
     ids |= cancelled_in_bulk(run, text, now) | planned(deployment, text, now) | failed_by(run, text, now)
-    ids |= admitted(text) | archived(text, now)
+    ids |= admitted(text) | archived(text, now) | asking_for(text, run)
     return {
         **ids,
         "deployment_id": deployment.pk,
@@ -107,6 +108,19 @@ def ran(deployment: Deployment, text: str, now: datetime) -> tuple[FlowRun, Task
     trace = [["R1", text, text]]
     make_run(text, state="PENDING", trail=trace, flow=run.flow, at=now)
     return run, task_run
+
+
+def asking_for(text: str, run: FlowRun) -> dict[str, Any]:
+    """A run of the same flow that is paused until somebody answers."""
+    fields = {
+        "approved": {"type": "boolean", "title": text, "description": text},
+        "pieces": {"type": "integer", "minimum": 1, "default": 1},
+        "choice": {"enum": [text, "another"]},
+        text: {"type": "string", "default": text},
+    }
+    question = {"type": "object", "properties": fields, "required": ["approved"]}
+    paused = make_flow_run(pausing(), flow=run.flow, name=text, now=timezone.now())
+    return {"paused_run_id": ask(paused, question, text).pk}
 
 
 def limited(text: str, run: FlowRun, task_run: TaskRun) -> dict[str, Any]:
