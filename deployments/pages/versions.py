@@ -11,12 +11,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+from django.db.models import DurationField
 from django.http import QueryDict
 from django.utils.dateparse import parse_duration
 
 from deployments.models import Deployment
 from deployments.pages.selectors.deployment import counts_between, words_of
 from deployments.schedules.core import ScheduleError
+from deployments.schedules.models import Schedule
 from deployments.upkeep.current_settings import current
 from orchestration.json_texts import is_same
 from orchestration.sight import seeing
@@ -36,7 +38,9 @@ LEFT_OUT = frozenset(
     }
 )
 DEFINITION = "definition"
-PERIODS = frozenset({"must_start_within", "must_finish_within", "misfire_window"})
+PERIODS = frozenset(
+    field.name for model in (Deployment, Schedule) for field in model._meta.fields if isinstance(field, DurationField)
+)
 SHOWN = 6
 
 

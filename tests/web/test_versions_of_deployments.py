@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from django.test import Client
 
 from deployments.models import Deployment
 from deployments.pages import versions
 from orion_site.accounts.users import create_group, create_user
 from tests.security.askers import PASSWORD, Asker
+from tests.travelling import travelled
 from tests.web.conftest import HOSTILE
 from tests.web.deployments import add_run, make_deployment
 
 NOON, MIDNIGHT = ({"cron": f"0 {hour} * * *", "timezone": "UTC"} for hour in (12, 0))
+
+
+@pytest.fixture
+def clock() -> Iterator[time_machine.Traveller]:
+    with travelled(datetime(2026, 3, 2, 9, tzinfo=UTC)) as clock:
+        yield clock
 
 
 def change(browser: Client, deployment: Deployment, **fields: Any) -> None:
@@ -28,18 +37,24 @@ def versions_at(browser: Client, address: str) -> versions.Versions:
     return found
 
 
-def test_each_change_shows_its_fields_its_author_and_the_runs_that_were_due_since(browser: Client):
+def test_each_change_shows_its_fields_its_author_and_the_runs_that_were_due_since(
+    browser: Client, clock: time_machine.Traveller
+):
     flow = make_deployment("other").flow
     body = {"name": "nightly", "flow_id": str(flow.pk), "version": "1.0", "parameters": {"region": "eu", "days": 1}}
     made = Deployment.objects.get(
         pk=browser.post("/api/deployments/", body, content_type="application/json").json()["id"]
     )
     address = f"/deployments/{made.pk}?tab=versions"
-    add_run(made, ago=timedelta(seconds=-0.001), name="old")
+    clock.shift(1)
+    add_run(made, ago=timedelta(), name="old")
+    clock.shift(1)
     change(browser, made, version="1.1", parameters={"region": HOSTILE, "days": 1}, must_finish_within=90)
+    clock.shift(1)
     browser.post(f"/deployments/{made.pk}/pause")
     change(browser, made, description="For readers.")
     change(browser, made, job_variables={"env": {"API_TOKEN": "hunter2"}})
+    clock.shift(1)
     for name in ("new", "newer"):
         add_run(made, ago=timedelta(), name=name)
 
@@ -88,12 +103,17 @@ def test_moments_that_cannot_be_stored_are_ignored(browser: Client):
 
 
 def test_pages_go_on_after_the_last_version_and_count_the_runs_up_to_it(
-    browser: Client, monkeypatch: pytest.MonkeyPatch, django_assert_max_num_queries: Any
+    browser: Client,
+    clock: time_machine.Traveller,
+    monkeypatch: pytest.MonkeyPatch,
+    django_assert_max_num_queries: Any,
 ):
     monkeypatch.setattr(versions, "VERSIONS_PER_PAGE", 2)
     made = make_deployment()
     for number in range(3):
+        clock.shift(1)
         change(browser, made, parameters={"number": number})
+        clock.shift(1)
         add_run(made, ago=timedelta(), name=f"run-{number}")
 
     with django_assert_max_num_queries(12):
