@@ -20,20 +20,16 @@ from runs.lists.filters.searches import FlowRunSearch, flow_runs_matching
 from runs.models import BulkAction, BulkRun
 
 
-class BulkActionRequest(FlowRunSearch):
+class BulkActionRequest(FlowRunSearch, contract.BulkCommand):
     """The runs are the newest 10,000 that `/flow_runs/filter` finds.
 
     At least one filter is needed; `{"flow_runs": {}}` means all. Sent again with the same `id`, it is done once. A
     retry may start from tasks of these names; `@failed` stands for those that did not complete.
     """
 
-    action: contract.BulkKind
-    id: UUID | None = None
-    from_tasks: contract.FromTasks = []
-
     def criteria(self) -> dict[str, Any]:
         """The filter alone."""
-        return self.model_dump(mode="json", exclude_unset=True, exclude={"action", "id", "from_tasks"})
+        return self.model_dump(mode="json", exclude_unset=True, exclude=set(contract.BulkCommand.model_fields))
 
 
 class BulkActionFilter(Filter):

@@ -16,11 +16,13 @@ import pytest
 from pydantic import BaseModel, TypeAdapter
 
 from orchestration.api.operations import Operation, arguments_of
+from orchestration.api.pagination import Page
 from orion_site.openapi.document import operations
 from orionflow import calls
 from orionflow.calls import Call, Collection
 from orionflow.contract.wire import Shaped
 from orionflow.states import Completed
+from runs.lists.filters.conditions import Filter
 
 ID = UUID("0f0e0d0c-0b0a-4908-8706-050403020100")
 ARGUMENTS: dict[str, Any] = {
@@ -39,6 +41,8 @@ ARGUMENTS: dict[str, Any] = {
 }
 # Calls that are made with the answer of another call, or for a kind of run that the caller names.
 NOT_CALLED_ALONE = {"create_block", "read_holders", "propose_state", "read_history", "read_states", "explain"}
+# Only clients of Prefect ask these, and are refused.
+ASKED_OF_PREFECT = {"Confirmation", "CsrfQuestion"}
 
 
 def _modules() -> Iterator[Any]:
@@ -98,10 +102,15 @@ def _operation(call: Call[Any]) -> type[Operation] | None:
 
 def _fields(adapter: TypeAdapter[Any] | None) -> set[str]:
     """The fields of a body; of a list, those of each of its items."""
+    kind = _class_of(adapter)
+    return set(kind.model_fields) if kind is not None else set()
+
+
+def _class_of(adapter: TypeAdapter[Any] | None) -> type[BaseModel] | None:
     kind = adapter._type if adapter is not None else None
     while kind is not None and not (inspect.isclass(kind) and issubclass(kind, BaseModel)):
         kind = next(iter(get_args(kind)), None)
-    return set(kind.model_fields) if kind is not None else set()
+    return kind
 
 
 def _kind(answer: Any) -> Any:
@@ -149,3 +158,22 @@ def _reads(call: Call[Any], operation: type[Operation]) -> bool:
         return True
     # Programs get models of their own where the contract's have no methods: states, and what holds them.
     return inspect.isclass(read) and (issubclass(read, answered) or issubclass(answered, read))
+
+
+def test_requests_are_classes_of_the_contract_except_searches():
+    kinds = {kind for _, operation in operations() for kind in _classes_of(operation)}
+
+    others = {kind for kind in kinds if not kind.__module__.startswith("orionflow.contract.") and not _is_search(kind)}
+
+    assert {kind.__name__ for kind in others} == ASKED_OF_PREFECT
+
+
+def _classes_of(operation: type[Operation]) -> Iterator[type[BaseModel]]:
+    taken = arguments_of(operation)
+    yield from (kind for kind in (_class_of(taken.body), taken.query) if kind is not None)
+
+
+def _is_search(kind: type[BaseModel]) -> bool:
+    """Whether it has a page, or filters, whose fields are columns of the server."""
+    parts = [part for one in kind.model_fields.values() for part in (one.annotation, *get_args(one.annotation))]
+    return issubclass(kind, Page) or any(inspect.isclass(part) and issubclass(part, Filter) for part in parts)

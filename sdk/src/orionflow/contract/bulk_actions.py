@@ -8,12 +8,20 @@ from uuid import UUID
 
 from pydantic import Field
 
-from orionflow.contract.wire import OWN, Answer, Details, Natural, Stored, Text1024
+from orionflow.contract.wire import OWN, Answer, Details, Natural, Stored, Text1024, Wire
 
 BulkKind = Literal["retry", "cancel", "delete"]
 FromTasks = Annotated[list[Text1024], Field(max_length=100)]
 BulkStatus = Literal["active", "stopped", "done"]
 BulkOutcome = Literal["left", "done", "refused", "failed"]
+
+
+class BulkCommand(Wire):
+    """The part of a bulk action that is not its filter."""
+
+    action: BulkKind
+    id: UUID | None = None
+    from_tasks: FromTasks = []
 
 
 class BulkAction(Stored):
