@@ -1,11 +1,13 @@
-"""Ten questions of who operates flows, each answered from the first page within three clicks, on real runs.
+"""Ten questions of who operates flows, each answered from the first page within three clicks and 20 s, on real runs.
 
-The clicks are those that the page of the documentation about the dashboard says.
+The clicks are those that the page of the documentation about the dashboard says. The seconds are those of the browser
+and the server; `make browser ARGS="-k ten_questions -rP"` prints them.
 """
 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -17,6 +19,8 @@ from tests.homes import ROOT
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 MOST_CLICKS = 3
+# A page takes tenths of a second: the rest is for the person who reads, and for a busy machine.
+MOST_SECONDS = 20
 # Runs that another test retried fail again in the meantime; the page follows.
 FOLLOWED = 30_000
 
@@ -39,22 +43,32 @@ def test_ten_questions_are_answered_seven_of_them_without_a_click():
 
 
 class Clicks:
-    """A page that was opened at the first one, and how often something was clicked since."""
+    """A page that was opened at the first one, and how often something was clicked since, and how long ago."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
         self.number = 0
         self.of_answers: list[int] = []
+        self._began = time.monotonic()
         page.goto("/")
 
     def answer(self, question: str) -> None:
         """Note that the page which is shown answers it."""
+        seconds = time.monotonic() - self._began
         self.of_answers.append(self.number)
+        print(f"{question} {self.number} clicks, {seconds:.1f} s")
+        assert seconds <= MOST_SECONDS, f"{question} took {seconds:.1f} s"
         assert self.number in SAID[question], f"{question} took {self.number} clicks, and not {SAID[question]}"
 
     def on(self, one: Locator) -> None:
         self.number += 1
         one.click()
+
+    def wait_until_all_failed(self) -> None:
+        """Until the runs that another test retried have failed again; the questions are asked then."""
+        expect(self.need("KeyError: 'customer_id'")).to_contain_text("2 runs", timeout=FOLLOWED)
+        self._began = time.monotonic()
+        self.page.goto("/")
 
     def need(self, words: str) -> Locator:
         return self.page.locator("li.need").filter(has_text=words)
@@ -86,7 +100,8 @@ def clicks(chromium: Browser, address: str, width: int) -> Iterator[Clicks]:
 
 
 def test_what_failed_today(clicks: Clicks):
-    expect(clicks.need("KeyError: 'customer_id'")).to_contain_text("2 runs · etl", timeout=FOLLOWED)
+    clicks.wait_until_all_failed()
+    expect(clicks.need("KeyError: 'customer_id'")).to_contain_text("2 runs · etl")
     clicks.answer("What failed today?")
     clicks.on(clicks.need("KeyError").get_by_role("link", name="2 runs"))
     expect(clicks.page.locator("tbody tr")).to_have_count(2)
@@ -94,7 +109,8 @@ def test_what_failed_today(clicks: Clicks):
 
 
 def test_why_a_run_failed(clicks: Clicks):
-    expect(clicks.need("KeyError")).to_contain_text("in load_rows-2", timeout=FOLLOWED)
+    clicks.wait_until_all_failed()
+    expect(clicks.need("KeyError")).to_contain_text("in load_rows-2")
     clicks.answer("Why did this run fail?")
     clicks.on(clicks.need("KeyError").get_by_role("link", name="2 runs"))
     clicks.on(clicks.page.locator("tbody a.name").first)
@@ -105,8 +121,9 @@ def test_why_a_run_failed(clicks: Clicks):
 
 
 def test_whether_the_error_is_a_new_one(clicks: Clicks):
+    clicks.wait_until_all_failed()
     expect(clicks.need("TimeoutError")).to_contain_text(re.compile(r"\d runs · .*first failed \d+ ?h ago"))
-    expect(clicks.need("KeyError")).to_contain_text("2 runs", timeout=FOLLOWED)
+    expect(clicks.need("KeyError")).to_contain_text("2 runs")
     clicks.answer("Is the error new?")
     clicks.on(clicks.need("KeyError").get_by_role("link", name="2 runs"))
     clicks.on(clicks.page.locator("tbody a.name").first)
@@ -116,7 +133,7 @@ def test_whether_the_error_is_a_new_one(clicks: Clicks):
 
 def test_what_runs_now_and_where(clicks: Clicks):
     expect(clicks.page.locator(".running-list")).to_contain_text(
-        re.compile(f"backup.*full-copy.*started.*on {AGENT}", re.S)
+        re.compile(f"backup.*full-copy.*usually.*on {AGENT}", re.S)
     )
     clicks.answer("What is running, and where?")
     clicks.on(clicks.page.locator(".rates div:has(dt:text-is('Running')) a"))

@@ -1,4 +1,4 @@
-"""A server with an agent, six deployments, a past, and fresh runs of each: what the pages are shown with."""
+"""A server with an agent, seven deployments, a past, and fresh runs of each: what the pages are shown with."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WRITE_HISTORY = "import django; django.setup(); from tests.browser.sample.histor
 
 @contextmanager
 def sample_server(home: Path) -> Iterator[RunningServer]:
-    """Serve the sample from `home`, which is filled first; the fresh runs have ended but for the one that is long."""
+    """Serve the sample from `home`, which is filled first; of the fresh runs one is long, one asks, the rest ended."""
     ready_home(home)
     # No agent serves it.
     orion(home, "work-pool", "create", "gpu")

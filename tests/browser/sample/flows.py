@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from datetime import date
 
-from orionflow import flow, get_run_logger, run_deployment, task
+from pydantic import Field
+
+from orionflow import RunInput, flow, get_run_logger, pause_flow_run, run_deployment, task
 
 
 @task
@@ -92,6 +94,21 @@ def train(model: str = "forecast", epochs: int = 20) -> str:
     return f"{model} after {epochs}"
 
 
+class Approval(RunInput):
+    approved: bool
+    pieces: int = Field(1, ge=1, description="How many to buy")
+    until: date | None = None
+    note: str = ""
+
+
+@flow
+def purchase(article: str = "laptop", pieces: int = 6) -> int:
+    """Asks before it buys."""
+    description = f"Buy **{pieces}** × {article}?"
+    answer = pause_flow_run(wait_for_input=Approval.with_initial_data(description, pieces=pieces), timeout=24 * 3600)
+    return answer.pieces if answer.approved else 0
+
+
 def deploy() -> None:
     zone = "Europe/Berlin"
     etl.deploy(
@@ -102,12 +119,14 @@ def deploy() -> None:
     rates.deploy("every-ten-minutes", cron="*/10 * * * *", timezone=zone)
     backup.deploy("nightly", cron="0 2 * * *", timezone=zone, tags=["ops"])
     train.deploy("forecast", cron="0 3 * * *", timezone=zone, work_pool_name="gpu", tags=["ml"])
+    purchase.deploy("on-request", tags=["office"])
 
 
 def run() -> None:
-    """Have each deployment run now; those of etl fail, and backup goes on for a quarter of an hour."""
+    """Have each deployment run now; those of etl fail, backup goes on for a quarter of an hour, and purchase asks."""
     run_deployment("backup/nightly", timeout=0, flow_run_name="full-copy")
     run_deployment("train/forecast", timeout=0)
+    run_deployment("purchase/on-request", timeout=0, flow_run_name="six-laptops")
     for name in ("etl/hourly", "etl/hourly", "thumbnails/new-pictures", "report/weekdays", "rates/every-ten-minutes"):
         run_deployment(name, timeout=90, poll_interval=0.2)
 

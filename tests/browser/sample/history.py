@@ -19,6 +19,7 @@ PAST: dict[str, tuple[float, float, float, Sequence[int]]] = {
     "rates": (1 / 6, 0.03, 1, (9, 10, 22)),
     "backup": (24, 52, 1, (12,)),
     "train": (24, 95, 1, ()),
+    "purchase": (60, 30, 1, ()),
 }
 MESSAGE = "The flow raised TimeoutError: warehouse.example:5432 did not answer within 30 s"
 
