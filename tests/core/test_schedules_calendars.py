@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from icalendar import Calendar
 
 from deployments.schedules.core import ScheduleError, read_definition
-from deployments.schedules.core.calendars import Exclusions
+from deployments.schedules.core.calendars import MOST_WEEKS, MOST_ZONES, Exclusions
 from deployments.schedules.core.feeds import PlannedEvent, planned_feed
 from deployments.schedules.core.horizon import decide_missed
 from deployments.schedules.core.preview import preview
@@ -73,6 +73,22 @@ def test_a_holiday_begins_at_midnight_of_each_zone():
 
     assert exclusions.seen_from(BERLIN).covers(midnight)
     assert not exclusions.seen_from(ZoneInfo("America/New_York")).covers(midnight)
+
+
+def test_calendars_that_stay_read_keep_no_more_than_a_year_of_weeks_and_a_few_zones():
+    exclusions = Exclusions.from_ics([MAINTENANCE])
+    zones = [timezone(timedelta(minutes=15 * number)) for number in range(-48, 48)]
+
+    found = [exclusions.covers(utc(2026, 1, 7) + number * timedelta(days=7)) for number in range(200)]
+    again = [exclusions.covers(utc(2026, 1, 7) + number * timedelta(days=7)) for number in range(200)]
+    seen = [exclusions.seen_from(zone) for zone in zones]
+
+    assert found == again
+    assert set(found) == {True, False}
+    assert len(exclusions._weeks) == MOST_WEEKS
+    assert len(exclusions._in_zones) == MOST_ZONES
+    assert exclusions.seen_from(zones[-1]) is seen[-1]
+    assert exclusions.seen_from(zones[0]).covers(utc(2028, 12, 25)) is exclusions.covers(utc(2028, 12, 25))
 
 
 def test_a_calendar_without_events_leaves_nothing_out():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from heapq import merge
 from itertools import islice, takewhile
-from typing import TYPE_CHECKING, Self
+from threading import Lock
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from deployments.schedules.core.errors import ScheduleError
 from deployments.schedules.core.expansion import Effort
@@ -22,6 +24,37 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
 WEEK = timedelta(days=7)
 LONGEST_RECURRING = timedelta(days=366)
+# Exclusions stay read for months in a server, and are asked for any week, in any zone.
+MOST_WEEKS, MOST_ZONES = 60, 12
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+class Kept(Generic[Key, Value]):
+    """A number of values that were asked for last, by their keys. Threads may share it."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._values: OrderedDict[Key, Value] = OrderedDict()
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def get(self, key: Key, make: Callable[[], Value]) -> Value:
+        """Return the value of the key, which is made if it is not kept."""
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+                return self._values[key]
+        # Without the lock, because it may take a second: two threads may make the same value, and one is kept.
+        value = make()
+        with self._lock:
+            self._values[key] = value
+            while len(self._values) > self._most:
+                self._values.popitem(last=False)
+        return value
 
 
 class Exclusions:
@@ -35,11 +68,11 @@ class Exclusions:
         from deployments.schedules.core.ical.events import read_document
 
         self._texts = texts
-        self._in_zones: dict[tzinfo, Self] = {}
+        self._in_zones: Kept[tzinfo, Self] = Kept(MOST_ZONES)
         events = [event for text in texts for event in read_document(text, days=zone).events]
         self._once = Spans(span for event in events if not event.series.rules for span in _all_spans(event))
         self._recurring = [_bounded(event) for event in events if event.series.rules]
-        self._weeks: dict[int, Spans] = {}
+        self._weeks: Kept[int, Spans] = Kept(MOST_WEEKS)
 
     @classmethod
     def from_ics(cls, texts: Iterable[str]) -> Self:
@@ -48,9 +81,7 @@ class Exclusions:
 
     def seen_from(self, zone: tzinfo) -> Self:
         """Return these events with whole days in that zone."""
-        if zone not in self._in_zones:
-            self._in_zones[zone] = type(self)(self._texts, zone)
-        return self._in_zones[zone]
+        return self._in_zones.get(zone, lambda: type(self)(self._texts, zone))
 
     def covers(self, moment: datetime) -> bool:
         return self.event_at(moment) is not None
@@ -69,12 +100,11 @@ class Exclusions:
 
     def _of_week(self, moment: datetime) -> Spans:
         number = (moment - EPOCH) // WEEK
-        if number not in self._weeks:
-            begin = EPOCH + number * WEEK
-            effort = Effort()
-            spans = (span for one in self._recurring for span in _spans_between(one, begin, effort))
-            self._weeks[number] = Spans(spans)
-        return self._weeks[number]
+        return self._weeks.get(number, lambda: self._spans_of_week(EPOCH + number * WEEK))
+
+    def _spans_of_week(self, begin: datetime) -> Spans:
+        effort = Effort()
+        return Spans(span for one in self._recurring for span in _spans_between(one, begin, effort))
 
 
 @dataclass(frozen=True, slots=True)
