@@ -74,6 +74,7 @@ def test_this_environment_meets_the_requirements_of_this_tree():
     assert not revisions.is_met(Requirement("no-such-distribution-anywhere"))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no history to check out")
 def test_revision_is_installed_with_its_own_code_and_commands(tmp_path, monkeypatch):

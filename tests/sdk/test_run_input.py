@@ -316,7 +316,7 @@ def test_an_answer_arrives_as_it_was_given_even_if_it_is_a_secret(orion: Isolate
 
     @flow
     def asking() -> str:
-        return pause_flow_run(wait_for_input=Login, timeout=30).token
+        return pause_flow_run(wait_for_input=Login, timeout=30, poll_interval=0.05).token
 
     def answer() -> None:
         resume_flow_run(paused_run("asking").id, run_input={"token": "canary-in-the-mine-5f2e"})

@@ -788,6 +788,7 @@ outer()
 """
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("where", ["main", "thread"])
 def test_limit_that_is_reached_during_a_fork_ends_the_task_after_it(where: str, tmp_path: Path):
     program = Program(tmp_path, LIMIT_IN_A_FORK)

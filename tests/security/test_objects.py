@@ -195,6 +195,7 @@ def test_nothing_of_another_deployment_is_in_any_answer(own: World, other: World
 ASKERS = [("viewer", "deployment"), ("deployer", "deployment"), *(("operator", kind) for kind in KINDS)]
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize(("role", "kind"), ASKERS)
 def test_the_objects_of_another_are_not_there(own: World, other: World, kind: str, role: str):
     client, wrong = asker(f"{role}:{KINDS[kind]}"), []

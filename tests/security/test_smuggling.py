@@ -49,6 +49,7 @@ def statuses(server: RunningServer, sent: bytes) -> list[int]:
     return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", answers)]
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("headers", AMBIGUOUS.values(), ids=AMBIGUOUS)
 def test_nothing_hides_behind_a_body(server: RunningServer, headers: bytes):
     assert statuses(server, HEAD + headers + HIDDEN) == [400]

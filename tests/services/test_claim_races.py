@@ -358,6 +358,7 @@ def beyond_limits() -> list[str]:
     return [f"{pk}: {taken[pk]} of {most}" for pk, most in limited if most is not None and taken[pk] > most]
 
 
+@pytest.mark.turns
 @pytest.mark.generative
 @pytest.mark.parametrize("seed", range(rounds(3)))
 def test_servers_hand_out_each_run_once_within_every_limit_and_leave_none_that_could_start(seed):

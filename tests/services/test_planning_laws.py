@@ -560,6 +560,7 @@ def test_a_life_in_which_each_law_matters_keeps_them():
     walked()
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize(
     ("where", "name", "fault"),
     [

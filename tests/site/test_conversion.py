@@ -326,6 +326,7 @@ def test_changes_are_noted_up_to_a_bound_and_then_the_file_is_copied_again(file:
     assert asked(file, "SELECT lower(hex(id)), message FROM runs_log ORDER BY id") == before
 
 
+@pytest.mark.long
 def test_changes_beyond_the_bound_are_copied_by_the_next_copy_too(file: Path, monkeypatch):
     monkeypatch.setattr(conversion, "MOST_CHANGES", 500)
     fill(file, 1_000)

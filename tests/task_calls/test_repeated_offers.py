@@ -53,6 +53,7 @@ def offered(caller: Caller, mark: Path, seconds: float) -> Call:
     return call
 
 
+@pytest.mark.long
 def test_call_that_is_taken_again_while_it_runs_runs_once(caller: Caller, worker: TaskWorker, tmp_path: Path):
     mark = tmp_path / "mark"
     call = offered(caller, mark, 3)

@@ -48,6 +48,7 @@ def test_outages_alone_crash_nothing():
         assert world.crashed_alive == [], f"seed {seed}"
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize(
     ("fault", "law"),
     [
