@@ -154,7 +154,9 @@ def _with_parameter(wanted: RunFilter, word: str, problems: list[str]) -> RunFil
         meant = PARAMETER.fullmatch(word)
         example = text_of([f"param.{meant[1]}={meant[2]}"]) if meant else "param.customer=7"
         problems.append(f"{word!r} has no value; write it as {example}.")
-    elif not all(path) or len(path) > MOST_NESTED or re.search(r"[\"\\\x00]", name):
+    elif re.search(r"[\"\\]", name):
+        problems.append(f"{name!r} cannot be looked for: it has a quotation mark or a backslash.")
+    elif not all(path) or len(path) > MOST_NESTED or "\0" in name:
         problems.append(f"{name!r} is not the name of a parameter; write it as param.customer=7.")
     elif not text:
         problems.append(f"{word!r} names nothing after the '='.")

@@ -294,6 +294,16 @@ def test_the_query_box_filters(browser: Client, query: str, found: list[str]):
     assert names_of(browser, urlencode({"q": query})) == found
 
 
+def test_parameters_are_found_by_names_in_any_script(browser: Client):
+    """SQLite compares names as they are spelled in the stored text, and there are two ways to spell them."""
+    made = {"flow_id": str(make_flow().pk), "name": "by-request", "parameters": {"größe": {"länge": 5}}}
+    assert browser.post("/api/flow_runs/", made, "application/json").status_code == 201
+    make_run("by-model", parameters={"größe": {"länge": 5}})
+
+    assert set(names_of(browser, urlencode({"q": "param.größe.länge=5"}))) == {"by-request", "by-model"}
+    assert names_of(browser, urlencode({"q": "param.größe.länge=6"})) == []
+
+
 @pytest.mark.parametrize(
     ("query", "problem"),
     [
@@ -310,6 +320,7 @@ def test_the_query_box_filters(browser: Client, query: str, found: list[str]):
         ("param.customer", "has no value; write it as param.customer=7"),
         ("param.customer=", "names nothing"),
         ("param..x=7", "is not the name of a parameter"),
+        ("'param.a\"b=7'", "cannot be looked for"),
         ("param.customer=[7]", "cannot be compared"),
         ("flow:", "names nothing"),
         ("-state:late", "cannot be excluded"),

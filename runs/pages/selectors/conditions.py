@@ -56,14 +56,22 @@ def has_parameter(given: GivenParameter, column: str) -> Q:
 
 
 def _readings(path: Sequence[str]) -> list[str]:
-    """Return what the keys can mean to SQLite: digits are a key of an object, or an index of a list."""
-    steps = [[f".{json.dumps(key)}"] for key in path]
+    """Return what the keys can mean to SQLite: digits are a key of an object, or an index of a list.
+
+    It compares keys as they are spelled in the stored text. Of other letters than ASCII, models store escapes, and
+    requests the letters themselves.
+    """
+    spellings = (True,) if all(key.isascii() for key in path) else (True, False)
     digits = [number for number, key in enumerate(path) if number and key.isascii() and key.isdigit()]
-    for number in digits:
-        index = f"[{path[number]}]"
-        # Each doubles the work. The last ones of very many are indices, as in lists of lists.
-        steps[number] = [*steps[number], index] if number in digits[:MOST_READ_TWICE] else [index]
-    return ["$" + "".join(one) for one in product(*steps)]
+    readings: list[str] = []
+    for is_escaped in spellings:
+        steps = [[f".{json.dumps(key, ensure_ascii=is_escaped)}"] for key in path]
+        for number in digits:
+            index = f"[{path[number]}]"
+            # Each doubles the work. The last ones of very many are indices, as in lists of lists.
+            steps[number] = [*steps[number], index] if number in digits[:MOST_READ_TWICE] else [index]
+        readings += ["$" + "".join(one) for one in product(*steps)]
+    return readings
 
 
 class ValueAt(KeyTransform):
