@@ -5,10 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import uuid4
 
+import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from orchestration.core.states import StateType
 from runs.models import FlowRun
+from runs.pages.selectors import flow_history
 from tests.web.conftest import HOSTILE
 from tests.web.deployments import add_run, make_deployment
 from tests.web.rows import NOON, make_flow, make_run, make_task_run
@@ -158,6 +163,35 @@ def test_runs_that_have_not_started_are_not_counted(browser: Client):
     assert '50 % <span class="muted">of the last 2</span>' in page
     assert "<title>etl, last run running · Orion</title>" in page
     assert 'role="img"' not in page
+
+
+def test_the_runs_of_a_chart_are_found_beneath_a_backlog_without_reading_it(
+    browser: Client, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(flow_history, "RUNS_READ", 4)
+    monkeypatch.setattr(flow_history, "DUE_READ", 2)
+    now = timezone.now()
+    begun = [make_run(state, state=state, at=NOON) for state in ("FAILED", "COMPLETED", "RUNNING")]
+    late = {"state": "SCHEDULED", "state_name": "Late", "flow": begun[0].flow}
+    for number in range(6):
+        make_run(f"late-{number}", **late, at=NOON + timedelta(hours=number + 1))
+    make_run("retried", **late | {"state_name": "AwaitingRetry"}, at=now, start_time=NOON)
+    make_run("planned", **late, at=now + timedelta(hours=1))
+
+    with CaptureQueriesContext(connection) as queries:
+        found = browser.get(f"/flows/{begun[0].flow_id}").context["found"]
+
+    assert {run.name for run in found.trend} == {"FAILED", "COMPLETED", "RUNNING", "retried"}
+    assert found.trend[-1].name == "retried"
+    if connection.vendor == "sqlite":
+        (asked,) = [one["sql"] for one in queries if "flow_version" in one["sql"]]
+        with connection.cursor() as cursor:
+            cursor.execute("EXPLAIN QUERY PLAN " + asked)
+            plan = [str(row[-1]) for row in cursor.fetchall()]
+        read = [line for line in plan if "flow_run_by_flow" in line]
+        assert len(read) == len(StateType) + 1
+        assert all("flow_run_by_flow_state (flow_id=? AND state_type=?" in line for line in read), plan
+        assert [line for line in plan if line.startswith("SCAN runs_")] == []
 
 
 def test_a_flow_with_late_runs_only_has_a_list_and_no_chart(browser: Client):
