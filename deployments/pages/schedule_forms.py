@@ -11,7 +11,7 @@ from django import forms
 from django.utils import timezone
 
 from deployments.models import Schedule
-from deployments.schedules.core import READERS, ScheduleError, moment_in
+from deployments.schedules.core import READERS, ScheduleError, moment_in, read_definition
 from deployments.schedules.core.definitions import completed, refuse_without_times
 from deployments.schedules.core.spread import MOST_SECONDS
 from deployments.schedules.core.zones import on_clocks, zone_of
@@ -119,10 +119,18 @@ class ScheduleForm(forms.Form):
             if values.get("spread"):
                 values["definition"]["spread"] = float(values["spread"])
             refuse_without_times(completed(values["definition"], self.now), self.now)
+            values["ends_at"] = self._end(values)
         except ScheduleError as error:
             name = {"anchor_date": "anchor", "interval": "every"}.get(error.field or "", error.field)
             self.add_error(name if name in self.fields else None, str(error))
         return values
+
+    def _end(self, values: Mapping[str, Any]) -> datetime | None:
+        """Return the stored end if it is what the field shows, which has no fractions and may be two moments."""
+        end: datetime | None = values["ends_at"]
+        stored: datetime | None = self.initial.get("stored_end")
+        is_same = end and stored and on_clocks(stored, read_definition(values["definition"]).zone) == end
+        return stored if is_same else end
 
     def definition(self, values: Mapping[str, Any]) -> dict[str, Any]:
         raise NotImplementedError
@@ -211,11 +219,13 @@ def kind_of(schedule: Schedule) -> str:
 def initial_of(schedule: Schedule, calendars: Sequence[str]) -> dict[str, Any]:
     """Return the initial values of a form for a stored schedule."""
     definition = schedule.definition
-    zone = zone_of(definition.get("timezone"))
+    # A calendar file may have a zone of its own.
+    zone = read_definition(definition).zone if schedule.ends_at else None
     values: dict[str, Any] = {
         "timezone": definition.get("timezone") or "",
         "misfire": schedule.misfire,
-        "ends_at": on_clocks(schedule.ends_at, zone) if schedule.ends_at else None,
+        "ends_at": on_clocks(schedule.ends_at, zone) if schedule.ends_at and zone else None,
+        "stored_end": schedule.ends_at,
         "max_runs": schedule.max_runs,
         "spread": int(definition["spread"]) if definition.get("spread") else None,
         "calendars": list(calendars),

@@ -192,6 +192,39 @@ def test_a_stored_schedule_is_shown_with_its_times_and_saved_as_it_was(browser: 
     assert FlowRun.objects.filter(schedule_id=schedule.pk).exists()
 
 
+BERLIN = {"cron": "30 6 * * *", "timezone": "Europe/Berlin"}
+IN_BERLIN = {
+    "ics": event_of(datetime(2100, 1, 5))
+    .replace("DTSTART:21000105T060000Z", "DTSTART;TZID=Europe/Berlin:21000105T060000")
+    .replace("DTEND:21000105T070000Z", "DTEND;TZID=Europe/Berlin:21000105T070000")
+}
+
+
+@pytest.mark.parametrize(
+    ("definition", "end"),
+    [
+        (BERLIN, datetime(2100, 10, 31, 1, 30, tzinfo=UTC)),
+        (BERLIN, datetime(2100, 1, 9, 22, 59, 59, 999_999, tzinfo=UTC)),
+        (IN_BERLIN, datetime(2100, 1, 9, 22, tzinfo=UTC)),
+    ],
+    ids=["clocks set back", "fraction of a second", "zone of the calendar file"],
+)
+def test_an_end_that_is_not_changed_stays_the_same_moment(browser: Client, definition: dict[str, Any], end: datetime):
+    made = make_deployment(schedules=[definition])
+    schedule = Schedule.objects.get()
+    Schedule.objects.update(ends_at=end)
+    form = browser.get(path_of(made, schedule)).context["form"]
+    shown = {name: form[name].value() for name in form.fields if form[name].value() not in (None, False)}
+    sent = {**shown, "ends_at": f"{shown['ends_at']:%Y-%m-%dT%H:%M:%S}", "parameters": "{}", "max_runs": "9"}
+
+    saving = browser.post(path_of(made, schedule), sent)
+    stored = Schedule.objects.get()
+    browser.post(path_of(made, schedule), {**sent, "ends_at": "2100-01-05T12:00:00", "shown_values": ""})
+
+    assert (saving.status_code, stored.max_runs, stored.ends_at) == (302, 9, end)
+    assert Schedule.objects.get().ends_at == datetime(2100, 1, 5, 11, tzinfo=UTC)
+
+
 def test_a_schedule_becomes_another_one(browser: Client):
     made = make_deployment(schedules=[NIGHTLY])
     schedule = Schedule.objects.get()
