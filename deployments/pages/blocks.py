@@ -35,7 +35,7 @@ from orchestration.database_clock import current_time
 from orchestration.errors import DomainError
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.editing import SHOWN, names_changed, written
-from orion_site.forms.schema_fields import Field, fields_of, read_fields
+from orion_site.forms.schema_fields import Field, fields_of, has_other_fields, keep_typed, marks_of, read_fields
 from orion_site.forms.submitting import attempt
 from orionflow.contract.names import quoted
 from runs.pages.filtering import address_after, address_without
@@ -61,6 +61,8 @@ class BlockForm:
     fields: list[Field]
     nested: list[Nested]
     secret: frozenset[str]
+    # Of the fields, before anything is read.
+    marks: str
     name: str = ""
     name_error: str = ""
     problems: list[str] = field(default_factory=list)
@@ -73,16 +75,25 @@ class BlockForm:
 
     def read(self, sent: QueryDict) -> dict[str, Any]:
         """Return the submitted content. A missing or invalid value becomes an error of its field."""
-        content = read_fields(self.fields, sent)
-        for one in self.fields:
-            if one.is_required and one.label not in content and not one.every_error:
-                one.errors.append("This field is required.")
+        content: dict[str, Any] = {}
+        if has_other_fields(self.marks, sent):
+            self.problems.append("This form has other fields since it was opened: look at them again.")
+            keep_typed(self.fields, sent)
+        else:
+            content = self._own(sent)
         for other in self.nested:
             other.chosen = sent.get(f"block/{other.name}", "")
             if other.chosen:
                 content[other.name] = {"$ref": {"block_document_id": other.chosen}}
             elif other.is_required:
                 self.problems.append(f"Choose a block for {other.name}.")
+        return content
+
+    def _own(self, sent: QueryDict) -> dict[str, Any]:
+        content = read_fields(self.fields, sent)
+        for one in self.fields:
+            if one.is_required and one.label not in content and not one.every_error:
+                one.errors.append("This field is required.")
         return content
 
     def hidden(self) -> BlockForm:
@@ -206,7 +217,8 @@ def _form(schema: BlockSchema, content: Mapping[str, Any], chosen: Mapping[str, 
     choices = nested_choices(slugs)
     nested = [Nested(name, name in required, choices[name], chosen.get(name, "")) for name in slugs]
     secret = frozenset(path[0] for path in secret_paths(schema.fields))
-    return BlockForm(fields_of({**schema.fields, "properties": own}, content), nested, secret)
+    fields = fields_of({**schema.fields, "properties": own}, content)
+    return BlockForm(fields, nested, secret, marks_of(fields))
 
 
 def _nested_types(fields: Mapping[str, Any]) -> dict[str, list[str]]:

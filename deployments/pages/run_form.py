@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 
 from deployments.definitions.core.hydration import BadTemplate
@@ -32,6 +32,9 @@ from orion_site.forms.schema_fields import (
     Field,
     as_json,
     fields_of,
+    has_other_fields,
+    keep_typed,
+    marks_of,
     properties_of,
     read_fields,
     show_flaws,
@@ -48,6 +51,8 @@ class RunForm:
     fields: list[Field]
     is_raw: bool
     settings: RunSettings
+    # Of the fields, before anything is read.
+    marks: str = ""
     raw: str = ""
     raw_error: str = ""
     name: str = ""
@@ -106,13 +111,16 @@ def _empty_form(request: HttpRequest, deployment: Deployment, copied: FlowRun | 
     unknown = values.keys() - {one.label for one in fields}
     # Parameters that the schema does not name have no field, so show everything as JSON.
     has_all = bool(fields) and not unknown and len(properties_of(schema)) <= MOST_FIELDS
-    is_raw = request.GET.get("as") == "json" or not has_all
+    # JSON that was typed stays JSON, even if the parameters have fields by now.
+    is_raw = request.GET.get("as") == "json" or not has_all or "raw" in request.POST
+    fields = [] if is_raw else fields
     tags = [tag for tag in copied.tags if tag not in deployment.tags] if copied else []
     raw = as_json(values)
     # A name that somebody chose; others are made for one run.
     name = copied.name if copied and not is_two_word_name(copied.name) else ""
     settings = settings_of(copied, deployment, may_customise=may(who_asks(), Action.CUSTOMISE_RUNS))
-    return RunForm([] if is_raw else fields, is_raw, settings, raw, name=name[:255], tags=", ".join(tags))
+    marks = "" if is_raw else marks_of(fields)
+    return RunForm(fields, is_raw, settings, marks, raw, name=name[:255], tags=", ".join(tags))
 
 
 def _other_way(request: HttpRequest, *, is_raw: bool) -> str:
@@ -133,6 +141,9 @@ def _submitted(request: HttpRequest, deployment: Deployment, form: RunForm, now:
     form.name, form.tags = sent.get("name", "").strip(), sent.get("tags", "")
     form.start, form.at = sent.get("start", "now"), sent.get("at", "").strip()
     at = _start(form, now)
+    if "raw" not in sent and has_other_fields(form.marks, sent):
+        form.problems.append(_has_changed(form, sent))
+        return None
     given = _raw_values(form, sent.get("raw", "")) if form.is_raw else read_fields(form.fields, sent)
     if why := why_not_storable(given):
         form.problems.append(why)
@@ -162,6 +173,12 @@ def _submitted(request: HttpRequest, deployment: Deployment, form: RunForm, now:
         form.problems.append(str(error))
         return None
     return run
+
+
+def _has_changed(form: RunForm, sent: QueryDict) -> str:
+    problem = "The deployment has changed since this page was opened: look at its parameters again."
+    lost = keep_typed(form.fields, sent)
+    return f"{problem} Sent for fields that it no longer has: {lost}." if lost else problem
 
 
 def _start(form: RunForm, now: datetime) -> datetime | None:

@@ -2,7 +2,8 @@
 
 A value that fields cannot show (a union of types, a list of objects, an object with members that its schema does not
 name) is a JSON field. A field or an object that is sent unchanged keeps its original value, so that showing it loses
-nothing. However a schema refers to itself, the form stays within a number of fields, options and characters.
+nothing. A form sends marks of the fields that it had: fields that it did not have are not taken for empty ones. However
+a schema refers to itself, the form stays within a number of fields, options and characters.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from hashlib import sha256
 from math import isfinite
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from django.http import QueryDict
 
@@ -35,6 +37,10 @@ MOST_ALTERNATIVES, MOST_REQUIRED, LONGEST_REFERENCE = 100, 1_000, 2_000
 # Longer texts have a field of several lines, and longer JSON is not indented.
 LONGEST_LINE, LONGEST_INDENTED = 500, 20_000
 LARGEST_INTEGER = 2**63
+# The names of fields begin with this. A hidden field has marks of so many characters for all of them.
+PREFIX, MARKS, MARK = "p/", "marks", 8
+# Texts that have no field any more are quoted: so many of them, and so many characters of each.
+MOST_QUOTED, LONGEST_QUOTED = 20, 200
 SCALARS = {"string": "text", "integer": "integer", "number": "number", "boolean": "boolean"}
 FORMATS = {"date": "date", "date-time": "moment"}
 NO_VALUE = object()
@@ -63,7 +69,7 @@ class Field:
 
     @property
     def name(self) -> str:
-        return "p/" + "/".join(quote(part, safe="") for part in self.path)
+        return PREFIX + "/".join(quote(part, safe="") for part in self.path)
 
     @property
     def label(self) -> str:
@@ -332,6 +338,58 @@ def shown_texts(fields: Iterable[Field]) -> Iterator[tuple[str, str]]:
         yield from shown_texts(one.fields)
 
 
+def marks_of(fields: Iterable[Field]) -> str:
+    """Return a mark for each field that has an input. It says what is shown, and how what is sent is read.
+
+    Call it before the fields are read. Whether a field was empty counts, because an empty text means something else if
+    the field has a default.
+    """
+    return " ".join(_mark_of(one) for one in _inputs(fields)) or "none"
+
+
+def _mark_of(one: Field) -> str:
+    shown = [one.name, one.kind, one.item, one.is_nullable, not one.text, list(one.choices)]
+    return sha256(_dumped(shown).encode(errors="surrogatepass")).hexdigest()[:MARK]
+
+
+def _inputs(fields: Iterable[Field]) -> Iterator[Field]:
+    for one in fields:
+        if one.kind == "object":
+            yield from _inputs(one.fields)
+        else:
+            yield one
+
+
+def has_other_fields(marks: str, sent: QueryDict) -> bool:
+    """Whether the form that was sent had other fields. Programs send no marks, and know what they send."""
+    known = sent.get(MARKS, "").split()
+    return bool(known) and set(known) != set(marks.split())
+
+
+def keep_typed(fields: Sequence[Field], sent: QueryDict) -> str:
+    """Show what was sent in those fields that the form had, too; return the other texts as words."""
+    known, names = set(sent.get(MARKS, "").split()), set[str]()
+    for one in _inputs(fields):
+        if _mark_of(one) in known:
+            one.text = _text_sent(one, sent)
+            names.add(one.name)
+    others = [(name, text) for name, text in sent.items() if name.startswith(PREFIX) and name not in names]
+    return "; ".join(f"{_words_of(name)}: {_shortened(str(text))}" for name, text in others[:MOST_QUOTED] if text)
+
+
+def _words_of(name: str) -> str:
+    return _shortened(".".join(unquote(part) for part in name.removeprefix(PREFIX).split("/")))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_QUOTED else f"{text[:LONGEST_QUOTED]}…"
+
+
+def _text_sent(one: Field, sent: QueryDict) -> str:
+    text = ("true" if one.name in sent else "false") if one.kind == "boolean" else sent.get(one.name, "")
+    return text.replace("\r\n", "\n")
+
+
 def read_fields(fields: Iterable[Field], sent: QueryDict) -> dict[str, Any]:
     """Return the submitted values without empty ones. A text that is not valid becomes an error of its field."""
     values: dict[str, Any] = {}
@@ -346,8 +404,7 @@ def read_fields(fields: Iterable[Field], sent: QueryDict) -> dict[str, Any]:
                 values[one.label] = inner if one.is_touched or not one.is_nullable else None
             continue
         shown = one.text
-        one.text = ("true" if one.name in sent else "false") if one.kind == "boolean" else sent.get(one.name, "")
-        one.text = one.text.replace("\r\n", "\n")
+        one.text = _text_sent(one, sent)
         one.is_touched = _as_sent(one.kind, one.text) != _as_sent(one.kind, shown)
         if not one.is_touched and one.value is not NO_VALUE:
             values[one.label] = one.value

@@ -21,7 +21,17 @@ from orchestration.errors import FlowRunNotFound
 from orchestration.json_texts import read_json, why_not_storable
 from orion_site.accounts.permissions import Action, actor_of, may_on_page, requires
 from orion_site.forms.masked import WOULD_REPLACE, with_secrets_back
-from orion_site.forms.schema_fields import MOST_FIELDS, Field, fields_of, read_fields, show_flaws, shown_texts
+from orion_site.forms.schema_fields import (
+    MOST_FIELDS,
+    Field,
+    fields_of,
+    has_other_fields,
+    keep_typed,
+    marks_of,
+    read_fields,
+    show_flaws,
+    shown_texts,
+)
 from runs.flow_runs.commands import resume_flow_run
 from runs.inputs.selectors import Pause, WantedInput, flaws_of_input, pause_of
 from runs.models import FlowRun
@@ -36,6 +46,7 @@ class AnswerForm:
     wanted: WantedInput | None
     fields: list[Field] = field(default_factory=list)
     is_raw: bool = False
+    marks: str = ""
     raw: str = "{}"
     raw_error: str = ""
     problems: list[str] = field(default_factory=list)
@@ -67,7 +78,7 @@ def _empty_form(pause: Pause) -> AnswerForm:
     fields = fields_of(schema, {}) if number <= MOST_FIELDS else []
     # An object without fields is answered by a button alone.
     is_raw = not fields and (number > 0 or schema.get("type") != "object")
-    return AnswerForm(pause.state_id, wanted, fields, is_raw)
+    return AnswerForm(pause.state_id, wanted, fields, is_raw, marks_of(fields))
 
 
 @requires(Action.CHANGE_RUNS)
@@ -127,6 +138,11 @@ def _read_answer(request: HttpRequest, form: AnswerForm) -> dict[str, Any]:
     shown = [("raw", form.raw)] if form.is_raw else shown_texts(form.fields)
     if [name for name, stored in shown if with_secrets_back(sent, name, stored)]:
         form.problems.append(WOULD_REPLACE)
+    if has_other_fields(form.marks, sent):
+        lost = keep_typed(form.fields, sent)
+        form.problems.append("The run asks for something else since this page was opened: look at the form again.")
+        form.problems += [f"Sent for fields that it no longer has: {lost}."] if lost else []
+        return {}
     given = _raw_values(form, sent.get("raw", "")) if form.is_raw else read_fields(form.fields, sent)
     if why := why_not_storable(given):
         form.problems.append(why)

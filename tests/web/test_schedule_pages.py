@@ -194,7 +194,7 @@ def test_a_stored_schedule_is_shown_with_its_times_and_saved_as_it_was(browser: 
 
 BERLIN = {"cron": "30 6 * * *", "timezone": "Europe/Berlin"}
 IN_BERLIN = {
-    "ics": event_of(datetime(2100, 1, 5))
+    "ics": event_of(datetime(2100, 1, 5, tzinfo=UTC))
     .replace("DTSTART:21000105T060000Z", "DTSTART;TZID=Europe/Berlin:21000105T060000")
     .replace("DTEND:21000105T070000Z", "DTEND;TZID=Europe/Berlin:21000105T070000")
 }

@@ -16,13 +16,16 @@ from django.test import Client
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from deployments.blocks.services.blocks import opened
+from deployments.models import BlockDocument, BlockSchema, Deployment
 from orchestration.json_texts import read_json
 from orion_site.forms.schema_fields import MOST_FIELDS, Field, fields_of, read_fields
-from runs.models import FlowRun
+from runs.models import FlowRun, FlowRunInput
 from tests.factories import state_of
 from tests.rounds import examples
 from tests.web.deployments import add_run, make_deployment
-from tests.web.test_resume_page import answer_of, asking
+from tests.web.test_blocks_page import FIELDS, make_schema
+from tests.web.test_resume_page import KEYSET, answer_of, asking
 
 
 class Browser(HTMLParser):
@@ -303,6 +306,117 @@ def test_a_changed_text_of_several_lines_keeps_the_others(browser: Client):
         "sql": "select 2\nfrom t",
         "partly": {"town": "Bonn", "zip": "0"},
     }
+
+
+BEFORE: dict[str, Any] = {
+    "region": {"type": "string", "default": "north"},
+    "limit": {"type": "integer", "default": 100},
+    "dry": {"type": "boolean", "default": True},
+    "mode": {"enum": ["full", "delta"], "default": "full"},
+    "target": {"type": "object", "properties": {"host": {"type": "string"}}},
+}
+MORE: dict[str, Any] = {
+    "note": {"type": "string", "default": "by default"},
+    "loud": {"type": "boolean", "default": True},
+    "tables": {"type": "array", "items": {"type": "string"}, "default": ["a"]},
+}
+TYPED = {"p/region": "west", "p/limit": "7", "p/mode": '"delta"', "p/target/host": "db"}
+CHANGED = "The deployment has changed since this page was opened"
+
+
+@pytest.mark.parametrize(
+    ("after", "shown", "lost"),
+    [
+        ({**BEFORE, **MORE}, {"note": "by default", "loud": "true", "tables": "a"}, ""),
+        ({**BEFORE, "limit": {"type": "string"}}, {"limit": ""}, "limit: 7"),
+        ({**BEFORE, "mode": {"enum": ["new"], "default": "new"}}, {"mode": '"new"'}, "mode: &quot;delta&quot;"),
+        ({"region": BEFORE["region"], "dry": BEFORE["dry"]}, {}, "limit: 7; mode: &quot;delta&quot;; target.host: db"),
+        (None, None, "region: west; limit: 7; mode: &quot;delta&quot;; target.host: db"),
+    ],
+    ids=["more parameters", "another type", "other options", "fewer parameters", "no schema"],
+)
+def test_a_form_of_a_deployment_that_has_changed_is_shown_again_with_what_was_typed(
+    browser: Client, after: dict[str, Any] | None, shown: dict[str, str] | None, lost: str
+):
+    made = make_deployment(parameter_openapi_schema={"properties": BEFORE})
+    address = f"/deployments/{made.pk}/run"
+    # The tick of `dry` is taken away.
+    sent = Browser(browser.get(address).content.decode()).sent | TYPED
+    del sent["p/dry"]
+    schema, stored = ({"properties": after}, {}) if after else ({}, {"a": 1})
+    Deployment.objects.filter(pk=made.pk).update(parameter_openapi_schema=schema, parameters=stored)
+
+    refused = browser.post(address, sent)
+    page, form = refused.content.decode(), refused.context["form"]
+    runs = FlowRun.objects.count()
+    again = browser.post(address, Browser(page).sent)
+
+    assert (refused.status_code, runs, again.status_code) == (422, 0, 302)
+    assert CHANGED in page
+    # PostgreSQL orders the members of objects in its own way.
+    assert all(text in page for text in lost.split("; "))
+    assert ("no longer has: " in page) == bool(lost)
+    texts = {one.label: one.text for one in form.fields}
+    if shown is None:
+        assert json.loads(form.raw) == FlowRun.objects.get().parameters == {"a": 1}
+    else:
+        assert texts == texts | {"region": "west", "dry": "false"} | shown
+        assert FlowRun.objects.get().parameters["dry"] is False
+
+
+def test_json_that_was_typed_before_the_deployment_had_a_schema_is_used(browser: Client):
+    made = make_deployment()
+    address = f"/deployments/{made.pk}/run"
+    sent = Browser(browser.get(address).content.decode()).sent | {"raw": '{"limit": 7}'}
+    Deployment.objects.filter(pk=made.pk).update(parameter_openapi_schema={"properties": BEFORE})
+
+    wrong = browser.post(address, sent | {"raw": "{"})
+    browser.post(address, sent)
+
+    assert (wrong.context["form"].is_raw, wrong.context["form"].raw) == (True, "{")
+    assert FlowRun.objects.get().parameters == {"limit": 7}
+
+
+def test_an_answer_to_another_question_is_not_sent(browser: Client):
+    run = asking({"type": "object", "properties": {"a": {"type": "string"}}})
+    address = f"/runs/{run.pk}/resume"
+    sent = Browser(browser.get(address).content.decode()).sent | {"p/a": "yes"}
+    other = {"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string", "default": "x"}}}
+    FlowRunInput.objects.filter(flow_run=run, key=KEYSET["schema"]).update(value=json.dumps(other))
+
+    refused = browser.post(address, sent)
+    stood = answer_of(run)
+    browser.post(address, Browser(refused.content.decode()).sent)
+
+    assert (refused.status_code, stood) == (422, None)
+    assert "The run asks for something else" in refused.content.decode()
+    assert answer_of(run) == {"a": "yes", "b": "x"}
+
+
+def test_a_block_of_a_type_that_has_changed_is_shown_again(browser: Client):
+    make_schema()
+    sent = Browser(browser.get("/blocks/new/login").content.decode()).sent
+    sent |= {"name": "shop", "p/user": "ada", "p/password": "hunter2"}
+    schema = BlockSchema.objects.get()
+    members = {**FIELDS["properties"], "region": {"type": "string", "default": "north"}}
+    BlockSchema.objects.update(fields={**schema.fields, "properties": members})
+
+    refused = browser.post("/blocks/new/login", sent)
+    made = BlockDocument.objects.count()
+    browser.post("/blocks/new/login", Browser(refused.content.decode()).sent)
+
+    assert (refused.status_code, made) == (422, 0)
+    assert "This form has other fields since it was opened" in refused.content.decode()
+    stored = opened(BlockDocument.objects.get())
+    assert stored == {"user": "ada", "password": "hunter2", "port": 5432, "region": "north"}
+
+
+def test_a_program_that_sends_no_marks_runs_the_deployment(browser: Client):
+    made = make_deployment(parameter_openapi_schema={"properties": {"a": {"type": "string"}, "n": {"type": "integer"}}})
+
+    browser.post(f"/deployments/{made.pk}/run", {"p/n": "3"})
+
+    assert FlowRun.objects.get().parameters == {"n": 3}
 
 
 def test_more_parameters_than_a_form_has_are_shown_as_json(browser: Client):
