@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -57,6 +57,7 @@ class RunForm:
     raw_error: str = ""
     name: str = ""
     tags: str = ""
+    copied_tags: Sequence[str] = ()
     start: str = "now"
     at: str = ""
     at_error: str = ""
@@ -120,7 +121,7 @@ def _empty_form(request: HttpRequest, deployment: Deployment, copied: FlowRun | 
     name = copied.name if copied and not is_two_word_name(copied.name) else ""
     settings = settings_of(copied, deployment, may_customise=may(who_asks(), Action.CUSTOMISE_RUNS))
     marks = "" if is_raw else marks_of(fields)
-    return RunForm(fields, is_raw, settings, marks, raw, name=name[:255], tags=", ".join(tags))
+    return RunForm(fields, is_raw, settings, marks, raw, name=name[:255], tags=", ".join(tags), copied_tags=tags)
 
 
 def _other_way(request: HttpRequest, *, is_raw: bool) -> str:
@@ -134,7 +135,8 @@ def _other_way(request: HttpRequest, *, is_raw: bool) -> str:
 def _submitted(request: HttpRequest, deployment: Deployment, form: RunForm, now: datetime) -> FlowRun | None:
     """Create the run of the form. Return None, with errors in the form, if that is not possible."""
     sent = request.POST.copy()
-    shown = [("raw", form.raw)] if form.is_raw else shown_texts(form.fields)
+    parameters = [("raw", form.raw)] if form.is_raw else shown_texts(form.fields)
+    shown = [("name", form.name), ("tags", form.tags), *parameters]
     starred = [name for name, stored in shown if with_secrets_back(sent, name, stored)]
     if read_settings(form.settings, sent) or starred:
         form.problems.append(WOULD_REPLACE)
@@ -157,7 +159,7 @@ def _submitted(request: HttpRequest, deployment: Deployment, form: RunForm, now:
         created_by=made_by(),
         name=form.name or None,
         parameters=_without_defaults(given, deployment),
-        tags=list(dict.fromkeys(filter(None, (tag.strip() for tag in form.tags.split(","))))),
+        tags=list(dict.fromkeys(_tags_in(form.tags, form.copied_tags))),
     )
     asked = with_settings(asked, form.settings)
     if deployment.enforce_parameter_schema:
@@ -192,6 +194,25 @@ def _start(form: RunForm, now: datetime) -> datetime | None:
     except (ValueError, OverflowError):
         form.at_error = "Write a date and a time, such as 2026-01-31T06:00."
         return None
+
+
+def _tags_in(text: str, copied: Iterable[str]) -> Iterator[str]:
+    """Yield the tags between commas. Those of the copied run are known, and may have commas of their own."""
+    # Inputs of one line have no line breaks.
+    known = {tag.replace("\n", "").replace("\r", "").strip(): tag for tag in copied}
+    lengths = sorted({tag.count(",") + 1 for tag in known}, reverse=True)
+    parts, place = text.split(","), 0
+    while place < len(parts):
+        for length in lengths:
+            joined = ",".join(parts[place : place + length]).strip()
+            if joined in known:
+                yield known[joined]
+                place += length
+                break
+        else:
+            if tag := parts[place].strip():
+                yield tag
+            place += 1
 
 
 def _raw_values(form: RunForm, text: str) -> dict[str, Any]:

@@ -38,6 +38,7 @@ class RunSettings:
     job_variables: str = ""
     retries: str = ""
     retry_delay: str = ""
+    has_copied_retries: bool = False
     context: dict[str, Any] = field(default_factory=dict)
     policy: dict[str, Any] = field(default_factory=dict)
     infrastructure_document_id: UUID | None = None
@@ -64,6 +65,8 @@ def settings_of(copied: FlowRun | None, deployment: Deployment, *, may_customise
     found.policy = {name: policy[name] for name in KEPT_POLICY if policy.get(name) is not None}
     found.retries = _text(policy.get("retries") or policy.get("max_retries"))
     found.retry_delay = _text(policy.get("retry_delay") or policy.get("retry_delay_seconds"))
+    # A run that has begun has those of its flow, too.
+    found.has_copied_retries = bool(found.retries or found.retry_delay)
     queue = ""
     # Its queue is in the pool of its own deployment.
     if copied.deployment_id == deployment.pk and copied.work_queue_id != inherited.work_queue_id:
@@ -84,7 +87,9 @@ def settings_of(copied: FlowRun | None, deployment: Deployment, *, may_customise
 
 
 def _text(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, int | float) and value else ""
+    if not isinstance(value, int | float) or not value:
+        return ""
+    return str(int(value)) if isinstance(value, int) or value.is_integer() else repr(value)
 
 
 def read_settings(found: RunSettings, sent: QueryDict) -> bool:

@@ -222,6 +222,46 @@ def test_a_copy_is_filled_in_as_the_run_was(browser: Client, census: Deployment)
     assert made.tags == ["prod", "once"]
 
 
+@pytest.mark.parametrize(
+    ("tags", "edit", "made"),
+    [
+        (["team=a,b", "once"], "{}", ["team=a,b", "once"]),
+        (["team=a,b", "once"], "new, {}, c,d", ["new", "team=a,b", "once", "c", "d"]),
+        (["team=a,b", "team=a,b, c"], "{}", ["team=a,b", "team=a,b, c"]),
+        (["team=a,b", " outer ", ","], "{}", ["team=a,b", " outer ", ","]),
+    ],
+)
+def test_a_copy_keeps_tags_with_commas(
+    browser: Client, census: Deployment, tags: list[str], edit: str, made: list[str]
+):
+    old = add_run(census, ago=timedelta(hours=1), parameters={"day": "2026-01-02"}, tags=["prod", *tags])
+    sent = shown(browser, census, f"?copy={old.pk}")
+
+    browser.post(f"/deployments/{census.pk}/run?copy={old.pk}", sent | {"tags": edit.format(sent["tags"])})
+
+    assert FlowRun.objects.exclude(pk=old.pk).get().tags == ["prod", *made]
+
+
+@pytest.mark.parametrize(
+    ("policy", "texts"),
+    [
+        ({"retries": 1_000_001, "retry_delay": 86_400.25}, ("1000001", "86400.25")),
+        ({"retries": 2.0, "retry_delay": 3}, ("2", "3")),
+        ({"retries": 0, "retry_delay": None}, ("", "")),
+    ],
+)
+def test_a_copy_shows_retries_exactly(
+    browser: Client, census: Deployment, policy: dict[str, Any], texts: tuple[str, str]
+):
+    old = add_run(census, ago=timedelta(hours=1), empirical_policy=policy)
+
+    answer = browser.get(f"/deployments/{census.pk}/run?copy={old.pk}")
+
+    settings = answer.context["form"].settings
+    assert (settings.retries, settings.retry_delay) == texts
+    assert ("As the copied run had them" in answer.content.decode()) == any(texts)
+
+
 OTHER_SETTINGS: dict[str, Any] = {
     "name": "import of May",
     "context": {"why": "again"},
