@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from orchestration.core.states import StateType
-from runs.models import FlowRun
+from runs.models import FlowRun, TaskRun
 from runs.pages.selectors import flow_history
 from tests.web.conftest import HOSTILE
 from tests.web.deployments import add_run, make_deployment
@@ -267,6 +267,33 @@ def test_the_grid_has_the_state_of_each_task_in_the_last_runs(browser: Client):
     page = answer.content.decode()
     assert "More than 10, among them 10 completed, 1 failed" in page
     assert f'<a href="/runs/{second.pk}?tab=tasks&amp;task=etl.save"><i>1 failed</i></a>' in page
+
+
+def test_task_runs_without_a_state_are_not_shown_as_completed(browser: Client):
+    run = make_run()
+    for place in range(7):
+        make_task_run(f"load-{place}", flow_run=run, task_key="etl.load", state="COMPLETED")
+        make_task_run(f"save-{place}", flow_run=run, task_key="etl.save")
+    TaskRun.objects.filter(name__in=["load-0", *(f"save-{place}" for place in range(7))]).update(state_type=None)
+
+    answer = browser.get(f"/flows/{run.flow_id}")
+    lines = browser.get(f"/runs/{run.pk}", {"tab": "timeline"}).context["lines"]
+
+    cells = {row.name: row.cells[0] for row in answer.context["grid"].rows}
+    assert [cells[name].state_type for name in ("load", "save")] == ["", ""]
+    assert cells["load"].by_type == {"COMPLETED": 6, "": 1}
+    assert "7 no state" in answer.content.decode()
+    assert {one.line.name: one.worst for one in lines} == {"load": "", "save": ""}
+
+
+def test_a_version_with_a_failure_did_not_complete_entirely(browser: Client):
+    failed = make_run(state="FAILED", flow_version="v1")
+    columns = {"flow_version": "v1", "state_type": "COMPLETED", "expected_start_time": NOON, "start_time": NOON}
+    FlowRun.objects.bulk_create(FlowRun(flow=failed.flow, name="good", **columns) for _ in range(249))
+
+    answer = browser.get(f"/flows/{failed.flow_id}")
+
+    assert [(one.runs, one.completed_percent) for one in answer.context["versions"]] == [(250, 99)]
 
 
 def test_the_grid_leaves_out_what_is_more_than_it_can_show(browser: Client):

@@ -88,7 +88,8 @@ class Version:
 
     @property
     def completed_percent(self) -> int | None:
-        return round(100 * self.completed / self.finished) if self.finished else None
+        """Return the share of finished runs that completed; it is 100 only if all of them did."""
+        return 100 * self.completed // self.finished if self.finished else None
 
 
 @dataclass(frozen=True, slots=True)

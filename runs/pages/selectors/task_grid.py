@@ -25,6 +25,8 @@ RUNS_SHOWN, KEYS_SHOWN = 50, 30
 KEYS_READ, TASK_RUNS_READ = 40, 10
 # Failures of all flows that are looked at for a run with more task runs than that, and how far clocks may differ.
 FAILURES_READ, CLOCKS_DIFFER = 200, timedelta(minutes=1)
+# In the joined states, which have spaces between them.
+NO_STATE = "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +92,9 @@ def task_grid(runs: Sequence[FlowRun]) -> TaskGrid | None:
 
 
 def _cell(states: Sequence[str], failures: Counter[str]) -> Cell:
+    read = Counter("" if one == NO_STATE else one for one in states[:TASK_RUNS_READ])
     # The failures include those among the first task runs.
-    return Cell(Counter(states[:TASK_RUNS_READ]) | failures, len(states) > TASK_RUNS_READ)
+    return Cell(read | failures, len(states) > TASK_RUNS_READ)
 
 
 def _read(runs: Sequence[FlowRun]) -> list[tuple[int, str, str, str, Any]]:
@@ -100,7 +103,7 @@ def _read(runs: Sequence[FlowRun]) -> list[tuple[int, str, str, str, Any]]:
     asked = ", ".join(f"({number}, {_ID[vendor]})" for number in range(len(runs)))
     of_task = f"FROM {TASK_RUNS.runs} t WHERE t.flow_run_id = w.run AND t.task_key = w.task_key"
     first = f"{of_task} ORDER BY t.dynamic_key LIMIT 1"
-    states = f"SELECT COALESCE(t.state_type, '-') AS state {of_task} LIMIT {TASK_RUNS_READ + 1}"
+    states = f"SELECT COALESCE(t.state_type, '{NO_STATE}') AS state {of_task} LIMIT {TASK_RUNS_READ + 1}"
     least = f"SELECT MIN(t.task_key) FROM {TASK_RUNS.runs} t WHERE t.flow_run_id = "
     with reader().cursor() as cursor:
         cursor.execute(

@@ -208,8 +208,8 @@ def _sum_line(task: SummedTask, now: datetime) -> Line:
     )
 
 
-# The order in which a row of several runs shows their states.
-WORST_FIRST = ("FAILED", "CRASHED", "CANCELLED", "CANCELLING", "RUNNING", "PAUSED", "PENDING", "SCHEDULED")
+# The order in which a row of several runs shows their states; those without a state, before completed ones.
+WORST_FIRST = ("FAILED", "CRASHED", "CANCELLED", "CANCELLING", "RUNNING", "PAUSED", "PENDING", "SCHEDULED", "")
 
 
 def _single_lines(run_id: UUID, keys: Sequence[str], now: datetime) -> list[Line]:
