@@ -180,7 +180,7 @@ def _submitted(request: HttpRequest, deployment: Deployment, form: RunForm, now:
 def _has_changed(form: RunForm, sent: QueryDict) -> str:
     problem = "The deployment has changed since this page was opened: look at its parameters again."
     lost = keep_typed(form.fields, sent)
-    return f"{problem} Sent for fields that it no longer has: {lost}." if lost else problem
+    return f"{problem} Sent for fields that are gone or changed: {lost}." if lost else problem
 
 
 def _start(form: RunForm, now: datetime) -> datetime | None:

@@ -141,7 +141,7 @@ def _read_answer(request: HttpRequest, form: AnswerForm) -> dict[str, Any]:
     if has_other_fields(form.marks, sent):
         lost = keep_typed(form.fields, sent)
         form.problems.append("The run asks for something else since this page was opened: look at the form again.")
-        form.problems += [f"Sent for fields that it no longer has: {lost}."] if lost else []
+        form.problems += [f"Sent for fields that are gone or changed: {lost}."] if lost else []
         return {}
     given = _raw_values(form, sent.get("raw", "")) if form.is_raw else read_fields(form.fields, sent)
     if why := why_not_storable(given):

@@ -355,7 +355,7 @@ def test_a_form_of_a_deployment_that_has_changed_is_shown_again_with_what_was_ty
     assert CHANGED in page
     # PostgreSQL orders the members of objects in its own way.
     assert all(text in page for text in lost.split("; "))
-    assert ("no longer has: " in page) == bool(lost)
+    assert ("gone or changed: " in page) == bool(lost)
     texts = {one.label: one.text for one in form.fields}
     if shown is None:
         assert json.loads(form.raw) == FlowRun.objects.get().parameters == {"a": 1}
