@@ -35,8 +35,8 @@ def ids_of(items: list[Transition]) -> list[str]:
     return [str(item.state.id) for item in items if item.state]
 
 
-def line(text: str, *, flow_run: UUID | None = FLOW_RUN) -> LogLine:
-    return LogLine("tests", 20, text, datetime.now(UTC), flow_run)
+def line(text: str, *, flow_run: UUID | None = FLOW_RUN, level: int = 20) -> LogLine:
+    return LogLine("tests", level, text, datetime.now(UTC), flow_run)
 
 
 def stream_all(reporter: Reporter, items: list[Transition]) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from orionflow.errors import ApiError, ApiUnreachable
 from orionflow.reporting import Reporter
+from orionflow.reporting.log_buffer import LogBuffer
 from orionflow.reporting.reporter import Transition
 from orionflow.reporting.spool import SpoolError
 from tests.sdk_client.reports import FLOW_RUN, ids_of, line, spool_files, step, stream_all, wait_for
@@ -308,6 +309,99 @@ def test_log_lines_wait_for_the_api_and_are_not_repeated(server: ScriptedServer,
     reporter.drain()
 
     assert [one["message"] for one in server.logs] == ["kept"]
+
+
+def test_lines_left_to_a_file_while_they_are_sent_are_not_settled_again():
+    buffer = LogBuffer(10)
+    buffer.add(line("one"))
+    buffer.add(line("two"))
+    sent = buffer.head(10)
+    buffer.leave()
+    buffer.add(line("three"))
+
+    buffer.settle(sent)
+
+    assert [one.message for one in buffer.head(10).lines] == ["three"]
+    assert (buffer.added, buffer.settled) == (3, 2)
+
+
+def test_a_process_that_may_be_killed_or_go_on_keeps_its_lines(
+    home: Path, server: ScriptedServer, reporter: Reporter, caplog: pytest.LogCaptureFixture
+):
+    server.faults = [slow(0.3)]
+    reporter.log(line("sent slowly"))
+
+    reporter.keep_steps_by(time.monotonic() + 0.1)
+    reporter.log(line("later"))
+    reporter.drain()
+
+    assert [one["message"] for one in server.logs] == ["sent slowly", "later"]
+    assert "lost" not in caplog.text
+
+
+def test_a_process_that_may_be_killed_or_go_on_keeps_steps_in_a_file_and_waits_once_for_them(
+    home: Path, server: ScriptedServer, reporter: Reporter
+):
+    items = [step(), step()]
+    server.stop()
+    stream_all(reporter, items)
+    reporter.log(line("in memory"))
+
+    began = time.monotonic()
+    reporter.keep_steps_by(began + 0.2)
+    waited = time.monotonic() - began
+    kept = spool_files(home)
+    reporter.keep_steps_by(time.monotonic() + 60)
+    again = time.monotonic() - began - waited
+    server.restart()
+    reporter.drain()
+
+    assert 0.2 <= waited < 5
+    assert again < 5
+    assert len(kept) == 1
+    assert server.order == ids_of(items)
+    assert [one["message"] for one in server.logs] == ["in memory"]
+    assert spool_files(home) == []
+
+
+def test_what_was_left_to_another_process_is_not_waited_for_again(
+    home: Path, server: ScriptedServer, reporter: Reporter, caplog: pytest.LogCaptureFixture
+):
+    server.stop()
+    reporter.stream(step())
+    reporter.log(line("too late"))
+    reporter.keep_steps_by(time.monotonic())
+
+    reporter.deliver_by(time.monotonic() + 0.1)
+    began = time.monotonic()
+    reporter.deliver_by(began + 60)
+    reporter.close(60)
+
+    assert time.monotonic() - began < 5
+    (told,) = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert "1 log line ended with this process" in told
+    assert len(spool_files(home)) == 1
+
+
+def test_a_process_that_goes_on_sends_what_it_left_to_another(
+    home: Path, server: ScriptedServer, reporter: Reporter, caplog: pytest.LogCaptureFixture
+):
+    items = [step(), step(), step()]
+    server.stop()
+    stream_all(reporter, items[:1])
+    reporter.log(line("important", level=logging.WARNING))
+    reporter.deliver_by(time.monotonic() + 0.1)
+    stream_all(reporter, items[1:2])
+    server.restart()
+    reporter.drain()
+    stream_all(reporter, items[2:])
+    reporter.drain()
+
+    assert server.order == ids_of(items)
+    assert [one["message"] for one in server.logs] == ["important"]
+    assert reporter.refused(FLOW_RUN) == []
+    assert spool_files(home) == []
+    assert "broke" not in caplog.text
 
 
 def test_a_handler_that_logs_to_a_run_while_the_reporter_complains_does_not_stop_it(

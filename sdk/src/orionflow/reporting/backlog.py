@@ -185,7 +185,12 @@ class Backlog:
         """Append log lines, as JSON, to the end of the file; raise SpoolError if there is no room."""
         if self._spool is None:
             self._spool = self._open_spool()
+        elif self._behind:
+            raise SpoolError(f"Log lines cannot be kept in {self._spool.path}: steps wait for room there.")
         self._spool.append(spooled_line(flow_run_id, item) for flow_run_id, item in lines)
+        # This process may go on, and send them itself.
+        self.added += len(lines)
+        self.waiting += len(lines)
 
     def head(self, count: int) -> Head:
         """Return the `count` oldest items; a creation among them gathers no more steps."""

@@ -59,6 +59,16 @@ def keep_reports(seconds: float) -> None:
         reporter.deliver_by(until)
 
 
+def keep_steps(seconds: float) -> None:
+    """Deliver the reports of all reporters, or write the steps that are left after these seconds to a file.
+
+    For a process that may be killed at any time, or go on.
+    """
+    until = time.monotonic() + seconds
+    for reporter in list(_reporters.values()):
+        reporter.keep_steps_by(until)
+
+
 def has_reported() -> bool:
     """Whether this process has reported a step of a run; a forked one has not before it calls a task or a flow."""
     return any(reporter.has_reported for reporter in list(_reporters.values()))

@@ -15,7 +15,7 @@ from orionflow.calls import Call
 from orionflow.client.responses import Reply
 from orionflow.client.transport import Patience
 from orionflow.errors import ApiError, Conflict, DatabaseNotReady, InvalidRequest, NotFound, ServerFailed
-from orionflow.reporting.backlog import Item, KeptCall, encode_all
+from orionflow.reporting.backlog import Item, KeptCall, SpooledLine, encode_all
 from orionflow.reporting.items import ACCEPT, ERROR, NOTHING, UNSENDABLE, Answer, answer_from_wire
 from orionflow.wire import state_from_wire
 
@@ -155,6 +155,10 @@ def deliver(
     encoded = encode_all(items, aliases)
     if isinstance(items[0], KeptCall):
         return [_unsendable() if encoded[0] == NOTHING else delivery.send(items[0].call, encoded[0])]
+    if isinstance(items[0], SpooledLine):
+        # Each line that is refused is logged.
+        delivery.post_logs(encoded)
+        return [Answer(ACCEPT)] * len(encoded)
     sendable = [item for item in encoded if item != NOTHING]
     answers = iter(delivery.post(sendable, suspicious=suspicious) if sendable else ())
     return [_unsendable() if item == NOTHING else next(answers) for item in encoded]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from datetime import UTC, datetime
 from itertools import chain, islice
+from typing import NamedTuple
 from uuid import UUID
 
 from orionflow.contract.kinds import GAP_LOGGER
@@ -13,6 +14,14 @@ from orionflow.reporting.items import LogLine
 WARNING = 30
 
 Runs = tuple[UUID | None, UUID | None]
+
+
+class LogHead(NamedTuple):
+    """The oldest lines of the buffer; they stay there until they are settled."""
+
+    lines: list[LogLine]
+    # How often the lines had been left to a file when these were taken.
+    left: int
 
 
 class LogBuffer:
@@ -26,6 +35,7 @@ class LogBuffer:
         self._lost: dict[Runs, int] = {}
         self.added = 0
         self.settled = 0
+        self._left = 0
 
     def __len__(self) -> int:
         return len(self._lines) + len(self._kept)
@@ -50,18 +60,20 @@ class LogBuffer:
     def _report_gap(self, runs: Runs, when: datetime) -> None:
         self._append(gap_line(self._lost.pop(runs), runs, when))
 
-    def head(self, count: int) -> list[LogLine]:
-        """Return the oldest lines, which stay until they are settled. Report gaps as lines once there is room."""
+    def head(self, count: int) -> LogHead:
+        """Return the oldest `count` lines. Report gaps as lines once there is room."""
         if self._lost and len(self._lines) < self._limit:
             for runs in list(self._lost):
                 self._report_gap(runs, datetime.now(UTC))
-        return list(islice(chain(self._lines, self._kept), count))
+        return LogHead(list(islice(chain(self._lines, self._kept), count)), self._left)
 
-    def settle(self, count: int) -> None:
-        """Remove the oldest `count` lines, which were stored or given up."""
-        for _ in range(count):
+    def settle(self, head: LogHead) -> None:
+        """Remove the lines of this head, which were stored or given up. Do nothing if they were left since."""
+        if head.left != self._left:
+            return
+        for _ in head.lines:
             (self._lines or self._kept).popleft()
-        self.settled += count
+        self.settled += len(head.lines)
 
     def leave(self) -> tuple[list[LogLine], list[LogLine], int]:
         """Return warnings and errors for a file, lines about the missing others, and the number of those."""
@@ -74,6 +86,7 @@ class LogBuffer:
                 self._lost[runs] = self._lost.get(runs, 0) + 1
         lost = self._lost
         self.settled = self.added
+        self._left += 1
         self._lines, self._kept, self._lost = deque(), deque(), {}
         gaps = [gap_line(count, runs, datetime.now(UTC)) for runs, count in lost.items()]
         return important, gaps, sum(lost.values())

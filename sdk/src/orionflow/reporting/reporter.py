@@ -142,6 +142,8 @@ class Reporter:
 
     def deliver(self, timeout: float | None = None) -> None:
         """Deliver everything reported so far, or keep it in a spool file, as this process may end without `close`."""
+        if self._sender.has_left_all:
+            return
         try:
             self.drain(timeout=self.settings.reporting_exit_seconds if timeout is None else timeout)
         except ApiError as error:
@@ -150,18 +152,26 @@ class Reporter:
     def deliver_by(self, until: float) -> None:
         """Deliver everything reported so far by this time of the monotonic clock, or keep it in a spool file.
 
-        Unlike `deliver`, this sends nothing in the thread of the caller: an answer may take longer than that.
+        For a process that ends: of the log, the file gets warnings and errors only.
         """
-        sender = self._sender
-        with sender.lock:
-            goal, logs_goal = sender.backlog.added, sender.logs.added
-            if sender.is_settled(goal, logs_goal):
-                return
-            sender.hurry_locked(goal, logs_goal)
+        if self._sender.has_left_all:
+            return
         try:
-            sender.wait_until_settled(goal, logs_goal, max(until - time.monotonic(), 0.0))
+            self._sender.wait_by(until)
         except ApiError as error:
-            sender.leave_behind(error)
+            self._sender.leave_behind(error)
+
+    def keep_steps_by(self, until: float) -> None:
+        """Deliver everything reported so far by this time of the monotonic clock, or write its steps to a spool file.
+
+        For a process that may be killed at any time, or go on: log lines stay in memory.
+        """
+        if self._sender.has_kept_all:
+            return
+        try:
+            self._sender.wait_by(until)
+        except ApiError:
+            self._sender.keep_steps()
 
     def begin_again(self) -> None:
         """Start again in a forked child, as the queue, its lock, its thread and the spool file belong to the parent."""

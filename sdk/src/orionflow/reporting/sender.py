@@ -21,7 +21,7 @@ from orionflow.reporting.backlog import Backlog, Head, KeptCall
 from orionflow.reporting.delivery import Delivery, deliver
 from orionflow.reporting.items import Answer, LogLine, WaitingSteps, encode_log_lines
 from orionflow.reporting.ledger import Ledger
-from orionflow.reporting.log_buffer import LogBuffer
+from orionflow.reporting.log_buffer import LogBuffer, LogHead
 from orionflow.reporting.outage import Outage, undelivered
 from orionflow.reporting.pace import Pace
 from orionflow.reporting.spool import SpoolError, SpoolFile, spool_folder
@@ -59,6 +59,8 @@ class Sender:
         )
         self._gave_up = False
         self._warned_of_disk = False
+        # The last numbers when reports were kept for the case that this process is killed, and when they were left.
+        self._kept = self._left = (0, 0)
         self._thread: threading.Thread | None = None
         # The thread in which a batch is being sent.
         self._sends_in: int | None = None
@@ -200,21 +202,21 @@ class Sender:
     def _send_oldest(self) -> bool:
         with self.lock:
             head = self.backlog.head(self._pace.batch_size)
-            lines = self.logs.head(self._pace.batch_size)
+            logs = self.logs.head(self._pace.batch_size)
             suspicious = self._outage.looks_like_the_batch
             self._pace.begin()
         try:
             if head.items:
                 self._settle(head, deliver(self.delivery, head.items, self.ledger.aliases, suspicious=suspicious))
-            if lines:
-                encoded = encode_log_lines(lines, self._settings.logging_line_bytes)
-                self._settle_logs(lines, self.delivery.post_logs(encoded) + len(lines) - len(encoded))
+            if logs.lines:
+                encoded = encode_log_lines(logs.lines, self._settings.logging_line_bytes)
+                self._settle_logs(logs, self.delivery.post_logs(encoded) + len(logs.lines) - len(encoded))
         except ApiError as error:
             self._note_failure(error)
         except Exception as error:
             logger.exception("Reporting broke")
             self._note_failure(ServerFailed(f"Reporting broke: {type(error).__name__}: {error}"))
-        return bool(head.items or lines)
+        return bool(head.items or logs.lines)
 
     def _settle(self, head: Head, answers: list[Answer]) -> None:
         with self.lock:
@@ -225,9 +227,9 @@ class Sender:
         # Outside of the lock, as callbacks of a future may take long.
         resolve(asked)
 
-    def _settle_logs(self, lines: list[LogLine], unwanted: int) -> None:
+    def _settle_logs(self, head: LogHead, unwanted: int) -> None:
         with self.lock:
-            self.logs.settle(len(lines))
+            self.logs.settle(head)
             was_away = self._note_success_locked()
         self._log_return(was_away)
         if unwanted:
@@ -292,7 +294,40 @@ class Sender:
                     raise self._undelivered(why)
                 self._progress.wait(left)
 
+    def wait_by(self, until: float) -> None:
+        """Wait for everything reported so far, or raise an ApiError at this time of the monotonic clock.
+
+        This sends nothing in the thread of the caller: an answer may take longer than that.
+        """
+        with self.lock:
+            goal, logs_goal = self._last_locked()
+            if self.is_settled(goal, logs_goal):
+                return
+            self.hurry_locked(goal, logs_goal)
+        self.wait_until_settled(goal, logs_goal, max(until - time.monotonic(), 0.0))
+
+    def _last_locked(self) -> tuple[int, int]:
+        return self.backlog.added, self.logs.added
+
     # The end
+
+    @property
+    def has_kept_all(self) -> bool:
+        """Whether nothing was reported since `keep_steps`."""
+        with self.lock:
+            return self._kept == self._last_locked()
+
+    def keep_steps(self) -> None:
+        """Write undelivered steps to the file that outlives this process, which goes on to send them."""
+        with self.lock:
+            self._kept = self._last_locked()
+            self._spool_everything_locked()
+
+    @property
+    def has_left_all(self) -> bool:
+        """Whether nothing was reported since `leave_behind`."""
+        with self.lock:
+            return self._left == self._last_locked()
 
     def leave_behind(self, error: ApiError) -> None:
         """Keep undelivered reports for another process, and log what they are."""
@@ -302,6 +337,7 @@ class Sender:
             lines, gaps, lost = self.logs.leave()
             if not self._keep_lines_locked([*lines, *gaps]):
                 lines, lost = [], lost + len(lines)
+            self._left = self._last_locked()
             why = self._outage.error or error
             loss = undelivered(waiting, self.backlog.spool_path, why, kept_lines=len(lines), lost_lines=lost)
             self.ledger.fail_all(loss)
