@@ -207,6 +207,39 @@ def test_further_loggers_can_belong_to_runs():
     assert [line.name for line in told if line.message == "from the library"] == ["shop"]
 
 
+def test_lines_of_nested_loggers_are_recorded_once_and_get_no_attributes():
+    seen: list[set[str]] = []
+
+    class Seeing(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            seen.append(set(vars(record)))
+
+    @flow
+    def outer() -> None:
+        logging.getLogger("shop.db").warning("from the library")
+
+    logger, handler = logging.getLogger("shop"), Seeing()
+    with isolated(logging_extra_loggers=("shop", "shop.db")):
+        told = logs_of(outer(return_state=True))
+        logger.addHandler(handler)
+        outer()
+        logger.removeHandler(handler)
+
+    assert [line.message for line in told].count("from the library") == 1
+    assert seen == [set(vars(logging.makeLogRecord({}))) | {"message", "asctime"} & seen[0]]
+
+
+def test_lines_that_a_program_enables_itself_are_recorded():
+    @flow
+    def outer() -> None:
+        logger = get_run_logger()
+        logger.setLevel(logging.DEBUG)
+        logger.debug("in detail")
+        logger.setLevel(logging.NOTSET)
+
+    assert "in detail" in messages_of(outer(return_state=True))
+
+
 def test_lines_can_stay_here():
     @flow
     def outer() -> None:

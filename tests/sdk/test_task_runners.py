@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 import multiprocessing
 import os
 import resource
@@ -12,20 +14,24 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import Context
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from orionflow import flow, get_run_logger, task
 from orionflow.errors import UnserializableError, UsageError, WorkerCrashed
+from orionflow.settings import override_settings
 from orionflow.task_runners import (
     ConcurrentTaskRunner,
     DaskTaskRunner,
     ProcessTaskRunner,
     SequentialTaskRunner,
     TaskRunner,
+    child,
 )
 from orionflow.testing import logs_of, states_of, task_runs_of
 from tests.printed import PATIENCE_SECONDS
@@ -715,6 +721,7 @@ def silent():
 @task
 def first():
     log_all("first", get_run_logger())
+    return get_run_logger()
 
 @task(log_prints=True)
 def second(of_flow):
@@ -732,7 +739,7 @@ logging.basicConfig(format="%(message)s")
 if __name__ == "__main__":
     @flow
     def outer():
-        first.submit().result()
+        first.submit().result().info("returned.")
         second.submit(get_run_logger()).result()
 
     for way in sys.argv[1:]:
@@ -751,6 +758,7 @@ LINES_OF = [
     *((f"{kind} first.", "outer", "first", 1) for kind in ("logger", "shop", "thread")),
     *((f"{kind} second.", "outer", "second", 1) for kind in ("logger", "print", "shop", "thread")),
     ("passed.", "outer", None, 1),
+    ("returned.", "outer", "first", 1),
     ("passed to a thread.", "outer", None, 1),
     ("print first.", None, None, 1),
     ("print silent.", None, None, 1),
@@ -777,6 +785,33 @@ def test_each_line_of_a_process_is_recorded_once_for_its_run_and_shown_once(ways
     for text, _, _, count in expected:
         assert sum(line.endswith(text) for line in shown) == count, (text, shown)
     assert "too quiet" not in done.stderr
+
+
+def test_a_worker_gives_lines_only_to_open_calls_that_they_belong_to(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    ended, present = (child.RunOfChild(uuid4(), uuid4(), {}, False) for _ in range(2))
+    lines, of_ended, nested = child._Lines(), child._Lines(), uuid4()
+    lines.run, of_ended.run = present, ended
+    lines.begun.add(nested)
+    monkeypatch.setattr(child, "_open", {id(lines): lines})
+    collector, own_thread, copied = child._Collector(), Context(), Context()
+    copied.run(child._collected.set, of_ended)
+
+    def line(text: str, **ids: Any) -> logging.LogRecord:
+        return logging.makeLogRecord({"name": "orionflow.task_runs", "levelno": logging.INFO, "msg": text, **ids})
+
+    with override_settings(log_format="json"):
+        own_thread.run(collector.put, line("of the process"))
+        own_thread.run(collector.put, line("of an ended call", task_run_id=ended.task_run_id))
+        copied.run(collector.put, line("after the end", flow_run_id=ended.flow_run_id))
+        own_thread.run(collector.put, line("of a thread", task_run_id=present.task_run_id))
+        own_thread.run(collector.put, line("of a nested flow", flow_run_id=nested))
+
+    assert [one.getMessage() for one in lines] == ["of a thread", "of a nested flow"]
+    assert of_ended == []
+    shown = [json.loads(one)["message"] for one in capsys.readouterr().err.splitlines()]
+    assert shown == ["of the process", "of an ended call", "after the end"]
 
 
 async def sleep_long(x: int) -> None:

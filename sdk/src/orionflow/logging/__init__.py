@@ -184,23 +184,35 @@ def _apply(level: int, to_api: bool, extra_loggers: tuple[str, ...], as_json: bo
             logger.removeHandler(handler)
         if to_api:
             # In a child, the root lets all lines pass, for the parent to decide.
-            logger.addHandler(ApiHandler(level if name in (FLOW_RUNS, TASK_RUNS) else logging.NOTSET))
+            in_child = is_shipping() and name in (FLOW_RUNS, TASK_RUNS)
+            logger.addHandler(ApiHandler(level if in_child else logging.NOTSET))
 
 
 def _show_here(root: logging.Logger, level: int, as_json: bool) -> None:
     root.setLevel(level)
-    console = next((one for one in root.handlers if isinstance(one, ConsoleHandler)), None)
-    if console is None:
-        console = ConsoleHandler()
-        root.addHandler(console)
+    shown = next((one for one in root.handlers if isinstance(one, ConsoleHandler)), None)
+    if shown is None:
+        shown = ConsoleHandler()
+        root.addHandler(shown)
         # Without this, programs with a console handler of their own would show every line twice.
         root.propagate = False
+    _set_format(shown, as_json)
+
+
+def console(as_json: bool) -> ConsoleHandler:
+    """Return a new handler that shows lines as the settings say."""
+    handler = ConsoleHandler()
+    _set_format(handler, as_json)
+    return handler
+
+
+def _set_format(handler: ConsoleHandler, as_json: bool) -> None:
     if as_json:
         from orionflow.json_lines import JsonFormatter
 
-        console.setFormatter(JsonFormatter())
-    elif not isinstance(console.formatter, ConsoleFormatter):
-        console.setFormatter(ConsoleFormatter())
+        handler.setFormatter(JsonFormatter())
+    elif not isinstance(handler.formatter, ConsoleFormatter):
+        handler.setFormatter(ConsoleFormatter())
 
 
 def is_shipping() -> bool:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import logging
 import sys
+import weakref
 from contextlib import suppress
 from copy import copy
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -24,8 +26,26 @@ if TYPE_CHECKING:
 SMALLEST_LEVEL, LARGEST_LEVEL = -(2**15), 2**15 - 1
 # An attribute of lines of a child process about the run of its parent. The parent shows and reports them.
 REPORTED_BY_PARENT = "reported_by_parent"
-# An attribute of lines that were reported, or sent to the parent to be reported.
-IS_REPORTED = "is_reported"
+# Lines that were reported, or sent to the parent to be reported. Loggers may be nested, and a parent must not report a
+# line again. Not an attribute, as programs may show all attributes of their lines.
+_reported: weakref.WeakSet[logging.LogRecord] = weakref.WeakSet()
+
+
+def is_reported(record: logging.LogRecord) -> bool:
+    return record in _reported
+
+
+def note_reported(record: logging.LogRecord) -> None:
+    _reported.add(record)
+
+
+def _is_reported_by_parent(record: logging.LogRecord) -> bool:
+    if not getattr(record, REPORTED_BY_PARENT, False):
+        return False
+    from orionflow.logging import is_shipping
+
+    # The child may have returned its logger to the parent.
+    return is_shipping()
 
 
 class ConsoleFormatter(logging.Formatter):
@@ -78,7 +98,7 @@ class ApiHandler(logging.Handler):
     def _report(self, record: logging.LogRecord) -> None:
         from orionflow.reporting import LogLine
 
-        if getattr(record, REPORTED_BY_PARENT, False) or getattr(record, IS_REPORTED, False) or run_of_parent():
+        if is_reported(record) or run_of_parent() or _is_reported_by_parent(record):
             return
         flow_run_id, task_run_id = _run_of(record)
         if flow_run_id is None or getattr(record, "send_to_api", True) is False:
@@ -88,8 +108,13 @@ class ApiHandler(logging.Handler):
             message += "\n" + _trace_of(record.exc_info)
         level = max(SMALLEST_LEVEL, min(record.levelno, LARGEST_LEVEL))
         _reporter().log(LogLine(as_text(record.name), level, message, _moment_of(record), flow_run_id, task_run_id))
-        # Loggers may be nested, and a parent process must not report the line again.
-        record.__dict__[IS_REPORTED] = True
+        note_reported(record)
+
+
+@cache
+def api_handler() -> ApiHandler:
+    """Return the handler for lines of other processes that are only reported here."""
+    return ApiHandler()
 
 
 _formatter = logging.Formatter()

@@ -25,7 +25,7 @@ from orionflow.recordable import as_text
 from orionflow.task_runners.log_pipe import LogWriter, log_pipe
 from orionflow.values.pickling import dumps, loads
 
-# How long the end of a call waits for an API that does not answer, before its reports are written to a file.
+# How long a process that ends or may be killed waits for an API that does not answer.
 LONGEST_DELIVERY_SECONDS = 5.0
 _to_parent: LogWriter | _Collector | None = None
 _TRAVELLING = frozenset({str, int, float, bool, UUID})
@@ -110,16 +110,16 @@ def call_in_child(payload: bytes) -> bytes:
         outcome = ("time up", None, "")
     except Exception as error:
         outcome = ("raised", error, traceback.format_exc())
-    _keep_reports()
     return _packed(outcome)
 
 
-def _keep_reports() -> None:
-    """Deliver what runs that began in this process reported: once a call has ended, the process may be killed."""
+def _deliver(*, ends: bool) -> None:
+    """Deliver what runs that began in this process reported. It ends now, or may be killed at any time."""
     # Loaded by the first run.
     if (current := sys.modules.get("orionflow.reporting.current")) is not None:
         try:
-            current.keep_reports(LONGEST_DELIVERY_SECONDS)
+            keep = current.keep_reports if ends else current.keep_steps
+            keep(LONGEST_DELIVERY_SECONDS)
         except Exception:
             traceback.print_exc()
 
@@ -192,8 +192,9 @@ def send_lines_to(writer: LogWriter | _Collector) -> None:
 def begin(writer: LogWriter) -> None:
     """Prepare a child that works for one parent, and ends with it."""
     send_lines_to(writer)
-    # Threads of a task may report after its call. A forked process runs no code of `atexit`.
-    Finalize(None, _keep_reports, exitpriority=0)
+    # A forked process runs no code of `atexit`. Threads that a task left behind go on after this; what they report then
+    # is sent as long as they work.
+    Finalize(None, _deliver, kwargs={"ends": True}, exitpriority=0)
     threading.Thread(target=_end_with_parent, name="orion-parent", daemon=True).start()
 
 
@@ -244,7 +245,7 @@ class ShippingHandler(logging.Handler):
             self.handleError(record)
 
     def _ship(self, record: logging.LogRecord) -> None:
-        from orionflow.logging.handlers import IS_REPORTED, REPORTED_BY_PARENT, message_of
+        from orionflow.logging.handlers import REPORTED_BY_PARENT, is_reported, message_of
 
         record.msg, record.args = message_of(record), ()
         if record.exc_info:
@@ -252,7 +253,7 @@ class ShippingHandler(logging.Handler):
             record.exc_info = record.exc_text = None
         record.__dict__.pop(REPORTED_BY_PARENT, None)
         # Lines that this process reported, of runs that began in it, are only shown by the parent.
-        if record.__dict__.pop(IS_REPORTED, False):
+        if is_reported(record):
             record.send_to_api = False
         # Other attributes that a program adds to its records may not be picklable.
         for name, value in list(record.__dict__.items()):
@@ -282,22 +283,27 @@ class ExtraHandler(logging.Handler):
 
     def _report(self, record: logging.LogRecord) -> None:
         from orionflow.context import run_of_parent
-        from orionflow.logging.handlers import IS_REPORTED, with_run
+        from orionflow.logging.handlers import is_reported, note_reported, with_run
 
         run = run_of_parent()
         # The process may work for flows with other settings, too.
-        if run is None or self._logger not in run.extra_loggers or getattr(record, IS_REPORTED, False):
+        if run is None or self._logger not in run.extra_loggers or is_reported(record):
             return
         line = with_run(record, run.flow_run_id, run.task_run_id)
         line.__dict__[_ONLY_REPORTED] = True
         self._shipping.handle(line)
-        record.__dict__[IS_REPORTED] = True
+        note_reported(record)
 
 
 class _Lines(list[logging.LogRecord]):
     """Log lines that are returned with the outcome of the call that logged them."""
 
     run: RunOfChild | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        # The ids of flow runs that began in the call.
+        self.begun: set[UUID] = set()
 
 
 _collected: ContextVar[_Lines | None] = ContextVar("orion_collected_lines", default=None)
@@ -309,9 +315,14 @@ class _Collector:
     """In place of a writer, for workers whose threads work for different runs: each call collects its own lines."""
 
     def put(self, line: logging.LogRecord) -> None:
+        from orionflow.context import FlowRunContext, run_of_parent
+
         lines = _collected.get()
-        if lines is None:
+        # A thread may have the context of a call that has ended.
+        if lines is None or id(lines) not in _open:
             lines = _lines_of_run(line)
+        elif (flow_run := FlowRunContext.get()) is not None and run_of_parent() is None:
+            lines.begun.add(flow_run.id)
         if lines is not None:
             lines.append(line)
         else:
@@ -326,17 +337,18 @@ def _lines_of_run(line: logging.LogRecord) -> _Lines | None:
             for lines in calls:
                 if lines.run is not None and getattr(lines.run, name) == named:
                     return lines
-    # Perhaps of a flow that the task has called.
-    return calls[0] if len(calls) == 1 else None
+    # Never to just any call: it may be of another user's flow.
+    return next((lines for lines in calls if getattr(line, "flow_run_id", None) in lines.begun), None)
 
 
 def _show_alone(line: logging.LogRecord) -> None:
     """Show a line after the end of its call, as there is nobody to send it to."""
-    from orionflow.logging.handlers import ConsoleHandler
+    from orionflow.logging import console
     from orionflow.settings import current_settings
 
-    if line.levelno >= current_settings().logging_level and not hasattr(line, _ONLY_REPORTED):
-        ConsoleHandler().handle(line)
+    settings = current_settings()
+    if line.levelno >= settings.logging_level and not hasattr(line, _ONLY_REPORTED):
+        console(settings.log_format == "json").handle(line)
 
 
 def call_with_lines(payload: bytes) -> tuple[bytes, list[logging.LogRecord]]:
@@ -350,15 +362,17 @@ def call_with_lines(payload: bytes) -> tuple[bytes, list[logging.LogRecord]]:
     finally:
         _collected.reset(token)
         del _open[id(lines)]
+    # The process may be killed from now on.
+    _deliver(ends=False)
     return outcome, list(lines)
 
 
 def show_lines(lines: Sequence[logging.LogRecord]) -> None:
     """Log lines from another process as if they had been logged here."""
-    from orionflow.logging.handlers import ApiHandler
+    from orionflow.logging.handlers import api_handler
 
     for line in lines:
         if line.__dict__.pop(_ONLY_REPORTED, False):
-            ApiHandler().handle(line)
+            api_handler().handle(line)
         elif (target := logging.getLogger(line.name)).isEnabledFor(line.levelno):
             target.handle(line)

@@ -131,11 +131,17 @@ class ProcessTaskRunner(ConcurrentTaskRunner):
             pools, logs = [*self._busy, *self._idle], self._logs
             self._busy, self._idle, self._logs = {}, [], None
             _changes.notify_all()
-        for pool in pools:
-            if not wait:
+        if not wait:
+            for pool in pools:
                 _end_children(pool)
+        # All children end at the same time: during an outage of the API, each waits for it.
+        ending: list[Any] = [pool._executor_manager_thread for pool in pools]
         for pool in pools:
-            pool.shutdown(wait=wait, cancel_futures=not wait)
+            pool.shutdown(wait=False, cancel_futures=not wait)
+        if wait:
+            for thread in ending:
+                if thread is not None:
+                    thread.join()
         super().stop(wait=wait)
         if logs is not None:
             logs.close()
