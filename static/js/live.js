@@ -10,7 +10,7 @@
   const body = document.body;
   const control = document.getElementById("live-control");
   const said = document.getElementById("live-said");
-  const states = new Map(), queues = new Map();
+  const states = new Map(), queues = new Map(), choices = new Map();
   // The place for requests, and the one from which another connection must start.
   let place = body.dataset.livePlace || "", since = place;
   let socket = null, topics = "", failures = 0, retry = 0;
@@ -380,17 +380,21 @@
   // Let a part show another choice, and keep that up to date.
   window.orionLive = {
     async choose(part, address) {
-      const asked = new URL(address);
+      const asked = new URL(address), { id } = part, choice = {};
+      choices.set(id, choice);
       asked.searchParams.set("_f", part.dataset.livePart);
-      const answer = await fetch(asked);
+      const answer = await fetch(asked), html = await answer.text();
+      // Meanwhile the user chose something else.
+      if (choices.get(id) !== choice) return;
       if (!answer.ok || !answer.headers.get("Orion-Live")) return location.assign(address);
       const holder = document.createElement("template");
-      holder.innerHTML = await answer.text();
+      holder.innerHTML = html;
       const fresh = holder.content.firstElementChild;
       window.orionTimes?.localise(fresh);
-      states.delete(part.id);
-      document.getElementById(`${part.id}-pill`)?.remove();
-      part.replaceWith(fresh);
+      states.delete(id);
+      document.getElementById(`${id}-pill`)?.remove();
+      // Not the part itself, which another choice has replaced.
+      document.getElementById(id)?.replaceWith(fresh);
       subscribe();
       return fresh;
     },

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser.conftest import move, post
 from tests.site.running import RunningServer, running_server
@@ -93,6 +93,27 @@ def test_a_bar_leads_to_its_lines_and_a_line_to_its_row(page: Page, house: House
 
     expect(page.locator(f"#row-{house.tasks[0]}")).to_have_class("chosen")
     expect(page.locator(f"#row-{house.tasks[0]}")).to_be_in_viewport()
+
+
+def test_of_two_quick_choices_the_later_one_is_shown(page: Page, house: House):
+    held: list[Route] = []
+    page.route(re.compile("log=.*_f="), lambda one: held.append(one))
+    for order in (1, -1):
+        held.clear()
+        page.goto(f"/runs/{house.run}?tab=timeline")
+        expect(page.locator("#live-control")).to_have_attribute("data-state", "live", timeout=PATIENCE)
+        for task in house.tasks:
+            with page.expect_request(re.compile("log=.*_f=")):
+                page.locator(f"#row-{task} rect.work").click()
+
+        for one in held[::order]:
+            with page.expect_response(re.compile("log=.*_f=")) as answer:
+                one.continue_()
+            answer.value.finished()
+            page.wait_for_timeout(200)
+
+        assert len(held) == 2
+        expect(page.locator("#live-beside li.here")).to_contain_text("load-0 line 0", timeout=PATIENCE)
 
 
 def test_words_are_found_and_a_line_is_entered_among_its_neighbours(page: Page, house: House):
