@@ -88,6 +88,8 @@
     return queues.get(name);
   };
 
+  const requests = () => [...queues.values()].flatMap((queue) => queue.request ?? []);
+
   function refresh(part, urgent = false) {
     const queue = queueOf(part);
     queue.dirty.add(part.id);
@@ -117,11 +119,12 @@
     const asked = [...queue.dirty].map((id) => document.getElementById(id)).filter((part) => part && !stateOf(part).lost);
     queue.dirty.clear();
     if (!asked.length) return;
-    const began = Date.now(), from = asked.map((part) => part.dataset.liveFrom);
+    const from = asked.map((part) => part.dataset.liveFrom);
     const headers = { "Orion-Live": place };
     const etags = asked.map((part) => stateOf(part).etag);
     if (!queue.urgent && etags.every(Boolean)) headers["If-None-Match"] = `W/"${etags.join(".")}"`;
     const request = queue.request = new AbortController();
+    request.began = Date.now();
     request.isUrgent = queue.urgent;
     queue.urgent = false;
     let pause = 0;
@@ -150,13 +153,13 @@
         for (const part of asked) stateOf(part).lost = true;
         return;
       }
-      current = began;
-      for (const part of asked) stateOf(part).checked = began;
+      current = request.began;
+      for (const part of asked) stateOf(part).checked = request.began;
     } finally {
       queue.request = null;
       queue.last = Date.now();
       // Not the time for which the machine slept.
-      queue.took = Math.min(LONG, Math.max(pause, queue.last - began));
+      queue.took = Math.min(LONG, Math.max(pause, queue.last - request.began));
       show();
       schedule(queue);
     }
@@ -462,11 +465,19 @@
     if (now < ticked) {
       [heard, current, moved, polled] = [heard, current, moved, polled].map((one) => Math.min(one, now));
       for (const state of states.values()) state.checked = 0;
+      for (const request of requests()) request.began = Math.min(request.began, now);
     }
     ticked = now;
     if (watches()) {
       // No message at all arrived, not even a keepalive: the machine slept, or a proxy dropped the connection.
-      if (socket && now - heard > SILENT_AFTER) {
+      const isSilent = socket && now - heard > SILENT_AFTER;
+      for (const request of requests()) {
+        if (!isSilent && now - request.began <= SILENT_AFTER) continue;
+        // The connection is gone; the server is not slow.
+        if (isSilent) request.began = now;
+        request.abort();
+      }
+      if (isSilent) {
         disconnect();
         failures += 1;
         connect();

@@ -176,6 +176,35 @@ def test_new_rows_are_shown_on_demand_without_waiting_for_an_answer_under_way(pa
     assert unanswered
 
 
+def test_a_request_that_is_never_answered_is_made_again(page: Page, server: RunningServer):
+    run = make_runs(server, 1)[0]
+    sockets: list[WebSocket] = []
+    page.on("websocket", lambda one: sockets.append(one))
+    page.clock.install()
+    show(page, server, f"/runs/{run}")
+    unanswered: list[Route] = []
+    page.route(re.compile("_f="), lambda one: one.continue_() if unanswered else unanswered.append(one))
+    with page.expect_request(re.compile("_f=")):
+        move(server, "flow_runs", run, "RUNNING")
+
+    page.clock.fast_forward(30_000)
+    with sockets[0].expect_event("framereceived"):
+        move(server, "flow_runs", run, "COMPLETED")
+    page.clock.fast_forward(15_000)
+    page.clock.fast_forward(20_000)
+
+    expect(page.locator("#live-head .state-word")).to_have_text("Completed", timeout=PATIENCE)
+    assert [one.is_closed() for one in sockets] == [False]
+
+    unanswered.clear()
+    with page.expect_request(re.compile("_f=")):
+        post(server, f"/flow_runs/{run}/set_state", state={"type": "FAILED"}, force=True)
+    page.clock.fast_forward(45_000)
+
+    expect(page.locator("#live-head .state-word")).to_have_text("Failed", timeout=PATIENCE)
+    assert [one.is_closed() for one in sockets] == [True, False]
+
+
 def test_a_plot_that_appears_waits_until_no_row_is_pointed_at(page: Page, server: RunningServer):
     flow = post(server, "/flows/", name="plotted")["id"]
     runs = [post(server, "/flow_runs/", flow_id=flow, name=f"plotted-{n}")["id"] for n in range(5)]
