@@ -203,7 +203,10 @@ class Hub:
 
     def sit(self) -> Seat:
         seat = Seat()
-        self._open.add(seat)
+        with self._lock:
+            self._open.add(seat)
+            # After a restart, pages connect again before any is rendered.
+            noted.open()
         return seat
 
     def leave(self, seat: Seat) -> None:

@@ -253,6 +253,19 @@ def test_a_consumer_of_changes_is_woken_by_the_first_one():
     assert len(woken) == 2
 
 
+async def test_changes_are_noted_for_a_page_that_connects_again_after_a_restart(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+):
+    noted = Noted()
+    monkeypatch.setattr(hubs, "noted", noted)
+    monkeypatch.setattr("orion_site.live.changes.noted", noted)
+
+    seated(hub, "runs", since="earlier.5")
+    run_changed("flow-run", run := uuid4(), "RUNNING")
+
+    assert noted.take() == ([("flow-run", run)], False)
+
+
 def test_while_no_page_is_open_nothing_is_noted(monkeypatch: pytest.MonkeyPatch):
     noted = Noted()
     monkeypatch.setattr("orion_site.live.changes.noted", noted)
