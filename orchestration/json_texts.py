@@ -33,6 +33,14 @@ def read_json(text: str) -> Any:
     return value
 
 
+def read_json_object(text: str) -> dict[str, Any]:
+    """Return the members; none for an empty text. Raises ValueError as `read_json` does."""
+    value = read_json(text or "{}")
+    if not isinstance(value, dict):
+        raise ValueError("Write a JSON object: { … }.")
+    return value
+
+
 def why_not_storable(value: Any) -> str:
     """Return why the API would refuse a value of JSON; nothing if both databases can store it."""
     try:

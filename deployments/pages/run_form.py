@@ -24,7 +24,7 @@ from orchestration.authors import made_by
 from orchestration.core.states import scheduled
 from orchestration.database_clock import current_time
 from orchestration.errors import DomainError
-from orchestration.json_texts import NUL, read_json, why_not_storable
+from orchestration.json_texts import NUL, read_json_object, why_not_storable
 from orion_site.accounts.permissions import Action, may, requires, who_asks
 from orion_site.forms.masked import WOULD_REPLACE, with_secrets_back
 from orion_site.forms.schema_fields import (
@@ -218,14 +218,10 @@ def _tags_in(text: str, copied: Iterable[str]) -> Iterator[str]:
 def _raw_values(form: RunForm, text: str) -> dict[str, Any]:
     form.raw = text
     try:
-        values = read_json(text or "{}")
+        return read_json_object(text)
     except ValueError as error:
         form.raw_error = str(error)
         return {}
-    if not isinstance(values, dict):
-        form.raw_error = "Write a JSON object: { … }."
-        return {}
-    return values
 
 
 def _without_defaults(given: Mapping[str, Any], deployment: Deployment) -> dict[str, Any]:

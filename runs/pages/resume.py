@@ -18,7 +18,7 @@ from orchestration.core.states import StateType
 from orchestration.core.verdicts import Reject
 from orchestration.database_clock import current_time
 from orchestration.errors import FlowRunNotFound
-from orchestration.json_texts import read_json, why_not_storable
+from orchestration.json_texts import read_json_object, why_not_storable
 from orion_site.accounts.permissions import Action, actor_of, may_on_page, requires
 from orion_site.forms.masked import WOULD_REPLACE, with_secrets_back
 from orion_site.forms.schema_fields import (
@@ -159,11 +159,7 @@ def _read_answer(request: HttpRequest, form: AnswerForm) -> dict[str, Any]:
 def _raw_values(form: AnswerForm, text: str) -> dict[str, Any]:
     form.raw = text
     try:
-        values = read_json(text or "{}")
+        return read_json_object(text)
     except ValueError as error:
         form.raw_error = str(error)
         return {}
-    if not isinstance(values, dict):
-        form.raw_error = "Write a JSON object: { … }."
-        return {}
-    return values
