@@ -130,7 +130,7 @@ class WorkPoolReserved(Protected):
     """Prefect reserves these names, and its clients refuse them."""
 
     code = "work_pool_reserved"
-    message = "Work pools whose name starts with 'prefect' are reserved for internal use; {name!r} cannot be {wish}."
+    message = "Work pools whose name starts with 'prefect' are reserved for internal use; {name!r} cannot be {action}."
 
 
 class BadJobTemplate(DomainError):

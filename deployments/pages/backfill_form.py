@@ -65,13 +65,13 @@ class BackfillForm(forms.Form):
 
     def __init__(
         self,
-        *given: Any,
+        *args: Any,
         deployment: Deployment,
         schedules: Sequence[Schedule],
         calendars: Sequence[str],
-        **wishes: Any,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(*given, **wishes)
+        super().__init__(*args, **kwargs)
         self.schedules = {str(one.pk): one for one in schedules}
         self.fields["times"].choices = [  # type: ignore[attr-defined]
             *((pk, _words(one)) for pk, one in self.schedules.items()),

@@ -27,8 +27,8 @@ OVERLAPS = {
 class SecondsField(forms.FloatField):
     """A period in seconds; None if empty."""
 
-    def __init__(self, **wishes: Any) -> None:
-        super().__init__(min_value=1, max_value=1e9, **wishes)
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(min_value=1, max_value=1e9, **kwargs)
 
     def prepare_value(self, value: Any) -> Any:
         return f"{value.total_seconds():g}" if isinstance(value, timedelta) else value
@@ -82,8 +82,8 @@ class DeploymentForm(forms.Form):
     work_queue = NameField(label="Work queue", help_text="Where its runs wait. It is made if it is new.")
     overlap = forms.ChoiceField(choices=list(OVERLAPS.items()), label="While another run of it is running")
 
-    def __init__(self, *given: Any, pools: list[str], **wishes: Any) -> None:
-        super().__init__(*given, **wishes)
+    def __init__(self, *args: Any, pools: list[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.fields["work_pool"].choices = [(name, name) for name in pools]  # type: ignore[attr-defined]
 
 
@@ -102,8 +102,8 @@ class DuplicateForm(forms.Form):
     name = NewNameField(help_text="Another name for the same flow.")
     paused = forms.BooleanField(required=False, initial=True, label="Paused at first, so that nothing runs twice")
 
-    def __init__(self, *given: Any, taken_by: Deployment, **wishes: Any) -> None:
-        super().__init__(*given, **wishes)
+    def __init__(self, *args: Any, taken_by: Deployment, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.original = taken_by
 
     def clean_name(self) -> str:

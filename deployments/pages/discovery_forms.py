@@ -31,8 +31,8 @@ SEPARATOR = " / "
 class _QueueForm(forms.Form):
     """A form with a choice among these queues, in its field `queue`."""
 
-    def __init__(self, *given: Any, queues: Sequence[tuple[str, str]], **wishes: Any) -> None:
-        super().__init__(*given, **wishes)
+    def __init__(self, *args: Any, queues: Sequence[tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         choices = [(SEPARATOR.join(one), SEPARATOR.join(one)) for one in queues]
         self.fields["queue"].choices = choices  # type: ignore[attr-defined]
 
@@ -119,8 +119,8 @@ class FoundFlowForm(_QueueForm):
         required=False, initial=True, label="Refuse runs whose parameters do not fit those of the flow"
     )
 
-    def __init__(self, *given: Any, **wishes: Any) -> None:
-        super().__init__(*given, **wishes)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.fields["parameters"].widget.attrs["rows"] = 5
 
     def clean(self) -> dict[str, Any]:

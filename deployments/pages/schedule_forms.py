@@ -26,9 +26,9 @@ MISSED = [("none", "Leave them out"), ("latest", "One run makes up for them"), (
 class LocalMomentField(forms.DateTimeField):
     """A local time in the schedule's own zone."""
 
-    def __init__(self, **wishes: Any) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         shown = forms.DateTimeInput({"type": "datetime-local", "step": "1"}, format="%Y-%m-%dT%H:%M:%S")
-        super().__init__(required=False, widget=shown, **wishes)
+        super().__init__(required=False, widget=shown, **kwargs)
 
     def to_python(self, value: Any) -> datetime | None:
         # Django would read it in the current zone, where it may not exist or occur twice; in UTC neither happens.
@@ -40,17 +40,17 @@ class LocalMomentField(forms.DateTimeField):
 class CronField(forms.CharField):
     """A cron expression."""
 
-    def __init__(self, **wishes: Any) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         widget = forms.TextInput({"class": "mono", "spellcheck": "false", "autocomplete": "off"})
-        super().__init__(max_length=LONGEST_CRON, label="Cron", widget=widget, **wishes)
+        super().__init__(max_length=LONGEST_CRON, label="Cron", widget=widget, **kwargs)
 
 
 class IcsFileField(forms.FileField):
     """A calendar document as a file. The view copies its text into the text field."""
 
-    def __init__(self, **wishes: Any) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         widget = forms.FileInput({"accept": ".ics,text/calendar"})
-        super().__init__(required=False, label="Calendar file", widget=widget, **wishes)
+        super().__init__(required=False, label="Calendar file", widget=widget, **kwargs)
 
 
 class IcsTextField(forms.CharField):
@@ -100,8 +100,8 @@ class ScheduleForm(forms.Form):
     )
     active = forms.BooleanField(required=False, initial=True, label="Plan runs by this schedule")
 
-    def __init__(self, *given: Any, calendar_names: Sequence[str], now: datetime, **wishes: Any) -> None:
-        super().__init__(*given, **wishes)
+    def __init__(self, *args: Any, calendar_names: Sequence[str], now: datetime, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.now = now
         self.fields["parameters"].widget.attrs["rows"] = 3
         if calendar_names:
@@ -178,8 +178,8 @@ class IcsForm(ScheduleForm):
     ics = IcsTextField(rows=6)
     field_order = ("file", "ics", "timezone")
 
-    def __init__(self, *given: Any, **wishes: Any) -> None:
-        super().__init__(*given, **wishes)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.fields["timezone"].initial = ""
         self.fields["timezone"].help_text = "For times in the file without a zone. Empty: the zone of the calendar."
 

@@ -8,7 +8,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from events.pages.links import named
-from events.pages.selectors.events import PAGE_SIZE, EventWish, event_with_cause, events_page, labels_shown
+from events.pages.selectors.events import PAGE_SIZE, EventCriteria, event_with_cause, events_page, labels_shown
 from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.database.replica import may_lag
@@ -26,7 +26,7 @@ from runs.pages.selectors.keyset import Cursor
 def events(request: HttpRequest) -> HttpResponse:
     values = {name: request.GET.get(name, "").strip() for name in ("event", "resource", "since")}
     problems: list[str] = []
-    wanted = EventWish(values["event"], values["resource"], read_since(values["since"], problems))
+    wanted = EventCriteria(values["event"], values["resource"], read_since(values["since"], problems))
     after, size = Cursor.read(request.GET.get("after", "")), PAGE_SIZE + rows_held(request)
     found = events_page(wanted=wanted, after=after, now=current_time(), size=size)
     rows = found.page.rows

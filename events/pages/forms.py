@@ -58,9 +58,9 @@ _USUAL: dict[str, Any] = {
 class JSONArea(forms.CharField):
     """JSON of a given type. Errors are shown with their places."""
 
-    def __init__(self, shape: Any, **wishes: Any) -> None:
+    def __init__(self, shape: Any, **kwargs: Any) -> None:
         self._shape = TypeAdapter(shape)
-        super().__init__(widget=forms.Textarea(attrs={"rows": 14, "class": "mono", "spellcheck": "false"}), **wishes)
+        super().__init__(widget=forms.Textarea(attrs={"rows": 14, "class": "mono", "spellcheck": "false"}), **kwargs)
 
     def prepare_value(self, value: Any) -> Any:
         return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)

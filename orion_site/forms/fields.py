@@ -35,8 +35,8 @@ class StoredTextField(forms.CharField):
 class NameField(StoredTextField):
     """A name that is valid in addresses and for clients."""
 
-    def __init__(self, **wishes: Any) -> None:
-        super().__init__(max_length=255, validators=[_NAME], **wishes)
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=255, validators=[_NAME], **kwargs)
 
 
 def readable(name: str) -> None:
@@ -57,8 +57,8 @@ class KeptNameField(StoredTextField):
 class NewNameField(NameField):
     """The name of a new object; a `NameField` refers to an existing one, whose name may be unreadable."""
 
-    def __init__(self, **wishes: Any) -> None:
-        super().__init__(**wishes)
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.validators.append(readable)
 
 
@@ -69,9 +69,9 @@ class ChangeableNameField(KeptNameField, NameField):
 class TagsField(forms.CharField):
     """Tags, separated by commas; the value is a list."""
 
-    def __init__(self, **wishes: Any) -> None:
-        wishes.setdefault("help_text", "Between commas.")
-        super().__init__(required=False, label=wishes.pop("label", "Tags"), **wishes)
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("help_text", "Between commas.")
+        super().__init__(required=False, label=kwargs.pop("label", "Tags"), **kwargs)
 
     def prepare_value(self, value: Any) -> Any:
         return ", ".join(value) if isinstance(value, list) else value
@@ -87,15 +87,15 @@ class TagsField(forms.CharField):
 class NumberField(forms.IntegerField):
     """A whole number within the range of the database; None if it is empty."""
 
-    def __init__(self, *, least: int = 0, most: int = HIGHEST, **wishes: Any) -> None:
-        super().__init__(min_value=least, max_value=most, **wishes)
+    def __init__(self, *, least: int = 0, most: int = HIGHEST, **kwargs: Any) -> None:
+        super().__init__(min_value=least, max_value=most, **kwargs)
 
 
 class ObjectField(forms.Field):
     """A JSON object, shown indented."""
 
-    def __init__(self, **wishes: Any) -> None:
-        super().__init__(widget=forms.Textarea(attrs={"rows": 10, "class": "mono", "spellcheck": "false"}), **wishes)
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(widget=forms.Textarea(attrs={"rows": 10, "class": "mono", "spellcheck": "false"}), **kwargs)
 
     def prepare_value(self, value: Any) -> str:
         return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)

@@ -28,8 +28,8 @@ class PreferencesForm(forms.Form):
         required=False, label="Without scripts, the page of a run that moves is loaded again every 15 s"
     )
 
-    def __init__(self, *given: Any, **wishes: Any) -> None:
-        super().__init__(*given, **wishes)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         named = [(one, one.replace("_", " ")) for one in zones()]
         self.fields["zone"].choices = [("", "As the browser"), (UTC, UTC), ("Zones by name", named)]  # type: ignore[attr-defined]
 

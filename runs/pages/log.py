@@ -27,7 +27,7 @@ from orionflow.contract.states import BAD
 from runs.models import FlowRun, Log, TaskRun
 from runs.pages.selectors import log as selectors
 from runs.pages.selectors.keyset import Cursor
-from runs.pages.selectors.log import FLOW_ITSELF, LogPage, LogWish, Where
+from runs.pages.selectors.log import FLOW_ITSELF, LogCriteria, LogPage, Where
 from runs.pages.timeline import DrawnLine
 from runs.templatetags.shown import level_name
 
@@ -47,9 +47,9 @@ class Choice:
     words: str
 
 
-def read_wish(query: QueryDict) -> LogWish:
+def read_criteria(query: QueryDict) -> LogCriteria:
     level = query.get("level", "")
-    return LogWish(
+    return LogCriteria(
         int(level) if level.isdecimal() and len(level) < 4 else 0,
         query.get("task", "").strip(),
         query.get("q", "").strip()[:LONGEST_WORDS],
@@ -64,30 +64,32 @@ def read_where(query: QueryDict, *, is_moving: bool) -> Where:
 
 
 def flow_run_log(request: HttpRequest, run: FlowRun, task_keys: list[str]) -> dict[str, Any]:
-    wish = read_wish(request.GET)
-    lines = selectors.lines_of_flow_run(run.id, wish)
-    context = _context(request, run, lines, wish)
+    criteria = read_criteria(request.GET)
+    lines = selectors.lines_of_flow_run(run.id, criteria)
+    context = _context(request, run, lines, criteria)
     choices = [Choice("", "All tasks"), Choice(FLOW_ITSELF, "The flow itself")]
     choices += [Choice(key, key.rpartition(".")[2]) for key in task_keys]
-    if wish.task and wish.task not in {one.value for one in choices}:
-        name = next((line.task_name for line in context["log"].lines if line.task_run_id == wish.task_run_id), None)
-        choices.append(Choice(wish.task, name or wish.task[:60]))
+    if criteria.task and criteria.task not in {one.value for one in choices}:
+        name = next((line.task_name for line in context["log"].lines if line.task_run_id == criteria.task_run_id), None)
+        choices.append(Choice(criteria.task, name or criteria.task[:60]))
     return {**context, "task_choices": choices if len(choices) > 2 else []}
 
 
 def task_run_log(request: HttpRequest, run: TaskRun) -> dict[str, Any]:
-    wish = read_wish(request.GET)
-    return _context(request, run, selectors.lines_of_task_run(run.id, wish), wish)
+    criteria = read_criteria(request.GET)
+    return _context(request, run, selectors.lines_of_task_run(run.id, criteria), criteria)
 
 
-def _context(request: HttpRequest, run: FlowRun | TaskRun, lines: QuerySet[Log], wish: LogWish) -> dict[str, Any]:
+def _context(
+    request: HttpRequest, run: FlowRun | TaskRun, lines: QuerySet[Log], criteria: LogCriteria
+) -> dict[str, Any]:
     where = read_where(request.GET, is_moving=run.state_type not in TERMINAL)
-    page = selectors.log_page(lines, run_id=run.id, wish=wish, where=where)
+    page = selectors.log_page(lines, run_id=run.id, criteria=criteria, where=where)
     kind = "run" if isinstance(run, FlowRun) else "task-run"
-    is_narrowed = bool(wish.level or wish.task or wish.words)
+    is_narrowed = bool(criteria.level or criteria.task or criteria.words)
     return {
         "log": page,
-        "wish": wish,
+        "criteria": criteria,
         "where": where,
         "level_choices": LEVEL_CHOICES,
         "is_narrowed": is_narrowed,
@@ -128,8 +130,8 @@ def log_beside(
 ) -> LogBeside:
     """Return the log at the start of the chosen bar, at the error of a failed run, or as it opens by default."""
     subject = request.GET.get("log", "")
-    wish = LogWish()
-    lines = selectors.lines_of_flow_run(run.id, wish)
+    criteria = LogCriteria()
+    lines = selectors.lines_of_flow_run(run.id, criteria)
     where = read_where(request.GET, is_moving=run.state_type not in TERMINAL)
     error = None
     if subject and not where.after:
@@ -139,7 +141,7 @@ def log_beside(
     elif run.state_type in BAD and where == Where():
         error = Cursor(traceback.timestamp, traceback.pk) if traceback else selectors.error_beside(lines)
         where = Where(at=error)
-    page = selectors.log_page(lines, run_id=run.id, wish=wish, where=where, size=selectors.LINES_BESIDE)
+    page = selectors.log_page(lines, run_id=run.id, criteria=criteria, where=where, size=selectors.LINES_BESIDE)
     anchors = {row.subject: row.anchor for row in rows}
     of_tasks = {
         str(line.task_run_id): anchors.get(str(line.task_run_id)) or anchors.get(line.task_key or "", "")
@@ -179,13 +181,15 @@ def _filter_of(query: QueryDict) -> str:
 @requires(Action.READ_RUNS)
 def flow_run_error(request: HttpRequest, run_id: UUID) -> HttpResponse:
     _known(FlowRun.objects.filter(pk=run_id))
-    return _to_error(request, reverse("runs:run", args=[run_id]), selectors.lines_of_flow_run(run_id, LogWish()))
+    return _to_error(request, reverse("runs:run", args=[run_id]), selectors.lines_of_flow_run(run_id, LogCriteria()))
 
 
 @requires(Action.READ_RUNS)
 def task_run_error(request: HttpRequest, run_id: UUID) -> HttpResponse:
     _known(TaskRun.objects.filter(pk=run_id))
-    return _to_error(request, reverse("runs:task-run", args=[run_id]), selectors.lines_of_task_run(run_id, LogWish()))
+    return _to_error(
+        request, reverse("runs:task-run", args=[run_id]), selectors.lines_of_task_run(run_id, LogCriteria())
+    )
 
 
 def _known(runs: QuerySet[R]) -> R:
@@ -211,8 +215,8 @@ def _to_error(request: HttpRequest, page: str, lines: QuerySet[Log]) -> HttpResp
 @require_safe
 def flow_run_file(request: HttpRequest, run_id: UUID, kind: str) -> HttpResponseBase:
     run = _known(FlowRun.objects.filter(pk=run_id))
-    wish = read_wish(request.GET)
-    return _file(run, selectors.lines_of_flow_run(run_id, wish), wish, kind)
+    criteria = read_criteria(request.GET)
+    return _file(run, selectors.lines_of_flow_run(run_id, criteria), criteria, kind)
 
 
 @requires(Action.READ_RUNS)
@@ -220,12 +224,12 @@ def flow_run_file(request: HttpRequest, run_id: UUID, kind: str) -> HttpResponse
 @require_safe
 def task_run_file(request: HttpRequest, run_id: UUID, kind: str) -> HttpResponseBase:
     run = _known(TaskRun.objects.filter(pk=run_id))
-    wish = read_wish(request.GET)
-    return _file(run, selectors.lines_of_task_run(run_id, wish), wish, kind)
+    criteria = read_criteria(request.GET)
+    return _file(run, selectors.lines_of_task_run(run_id, criteria), criteria, kind)
 
 
-def _file(run: FlowRun | TaskRun, lines: QuerySet[Log], wish: LogWish, kind: str) -> HttpResponseBase:
-    chunks = selectors.chunks(lines, run_id=run.id, wish=wish)
+def _file(run: FlowRun | TaskRun, lines: QuerySet[Log], criteria: LogCriteria, kind: str) -> HttpResponseBase:
+    chunks = selectors.chunks(lines, run_id=run.id, criteria=criteria)
     write = _as_text if kind == "txt" else _as_json
     return StreamingHttpResponse(
         (b"".join(write(line) for line in rows) for rows in chunks),

@@ -257,11 +257,11 @@ def mute(request: HttpRequest, problem_id: UUID) -> HttpResponse:
     if how not in MUTES:
         messages.warning(request, "Nothing was done: choose until when it is muted.")
         return redirect("runs:problem", problem_id)
-    words, wishes, period = MUTES[how]
+    words, conditions, period = MUTES[how]
     now = current_time()
     until = now + period if period else None
     return _decide(request, problem_id, f"Muted {words}.", lambda: mute_problem(
-        problem_id=problem_id, now=now, until=until, **wishes
+        problem_id=problem_id, now=now, until=until, **conditions
     ))  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 from deployments.dispatch.services.agents import register_agent
 from deployments.dispatch.services.attempt_exit import ProcessExit, report_end
-from deployments.dispatch.services.claims import Claim, Wish, claim_for_all
+from deployments.dispatch.services.claims import Claim, WorkRequest, claim_for_all
 from deployments.dispatch.services.heartbeats import record_heartbeat
 from deployments.models import Deployment, Lease, Worker, WorkQueue
 from deployments.work.services.work_queues import queue_for
@@ -30,7 +30,7 @@ class Agent:
     name: str
 
     def claim(self, now: datetime = NOON, limit: int = 1, run: FlowRun | None = None) -> list[Claim]:
-        return claims_of(Wish(self.id, self.incarnation, limit, named=run.pk if run else None), now)
+        return claims_of(WorkRequest(self.id, self.incarnation, limit, named=run.pk if run else None), now)
 
     def beat(self, claims: list[Claim], now: datetime, draining: bool = False) -> list[Order]:
         runs = {claim.flow_run_id: claim.epoch for claim in claims}
@@ -47,9 +47,9 @@ class Agent:
         )
 
 
-def claims_of(wish: Wish, now: datetime) -> list[Claim]:
+def claims_of(request: WorkRequest, now: datetime) -> list[Claim]:
     """The runs that one agent gets if no other asks at the same time. Raises the error that is its answer."""
-    (answer,) = claim_for_all([wish], now)
+    (answer,) = claim_for_all([request], now)
     if isinstance(answer, Exception):
         raise answer
     return answer

@@ -19,7 +19,7 @@ from deployments.definitions.services.deployments import pause_unless_served, up
 from deployments.dispatch.selectors.due import due_ids
 from deployments.dispatch.services.agents import leave
 from deployments.dispatch.services.attempt_exit import Cause, revoke
-from deployments.dispatch.services.claims import Wish, claim_for_all
+from deployments.dispatch.services.claims import WorkRequest, claim_for_all
 from deployments.dispatch.services.reconciler import reconcile
 from deployments.errors import AgentReplaced
 from deployments.models import Deployment, Lease, WorkPool, WorkQueue
@@ -91,8 +91,8 @@ def test_servers_that_answer_groups_at_once_give_each_run_once_within_every_limi
     groups = [[make_agent(f"agent-{server}-{n}", queues=("q", "other")) for n in range(4)] for server in range(4)]
 
     def answer(group):
-        wishes = [Wish(agent.id, agent.incarnation, 3) for agent in group]
-        return [claim for _ in range(6) for claims in claim_for_all(wishes, NOON) for claim in claims]
+        requests = [WorkRequest(agent.id, agent.incarnation, 3) for agent in group]
+        return [claim for _ in range(6) for claims in claim_for_all(requests, NOON) for claim in claims]
 
     claimed = [claim.flow_run_id for claims in race(answer, groups) for claim in claims]
 
@@ -313,8 +313,8 @@ def test_servers_together_share_fairly():
 
 
 def answered(group, limit):
-    wishes = [Wish(agent.id, agent.incarnation, limit) for agent in group]
-    return [claim for claims in claim_for_all(wishes, NOON) for claim in claims]
+    requests = [WorkRequest(agent.id, agent.incarnation, limit) for agent in group]
+    return [claim for claims in claim_for_all(requests, NOON) for claim in claims]
 
 
 class Crowd:

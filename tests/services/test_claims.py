@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from deployments.dispatch.selectors import due, shares
 from deployments.dispatch.services import claims, misfits
-from deployments.dispatch.services.claims import Wish, claim_for_all
+from deployments.dispatch.services.claims import WorkRequest, claim_for_all
 from deployments.errors import AgentNotFound, AgentReplaced
 from deployments.models import Deployment, Lease, Worker, WorkPool, WorkQueue
 from orchestration.core.states import scheduled
@@ -200,7 +200,7 @@ def test_agents_that_are_over_are_given_nothing():
     with pytest.raises(AgentReplaced):
         old.claim(later(2))
     with pytest.raises(AgentNotFound):
-        claims_of(Wish(uuid4(), uuid4()), NOON)
+        claims_of(WorkRequest(uuid4(), uuid4()), NOON)
 
 
 def test_a_draining_agent_is_given_nothing():
@@ -231,8 +231,8 @@ def test_a_claim_takes_a_constant_number_of_queries():
     assert few <= 20
 
 
-def wish(agent, limit=1, run=None):
-    return Wish(agent.id, agent.incarnation, limit, run and run.pk)
+def request_of(agent, limit=1, run=None):
+    return WorkRequest(agent.id, agent.incarnation, limit, run and run.pk)
 
 
 def test_agents_that_ask_together_share_what_is_due_at_the_price_of_one():
@@ -242,9 +242,9 @@ def test_agents_that_ask_together_share_what_is_due_at_the_price_of_one():
     runs = [waiting(queue, later(-n), deployment) for n in range(60)]
 
     with CaptureQueriesContext(connection) as of_one:
-        first = claim_for_all([wish(agents[0], 2)], NOON)
+        first = claim_for_all([request_of(agents[0], 2)], NOON)
     with CaptureQueriesContext(connection) as of_all:
-        others = claim_for_all([wish(agent, 9) for agent in agents], NOON)
+        others = claim_for_all([request_of(agent, 9) for agent in agents], NOON)
 
     claimed = [claim.flow_run_id for claims in [*first, *others] for claim in claims]
     assert len(set(claimed)) == len(claimed) == 50
@@ -260,8 +260,15 @@ def test_each_of_those_that_ask_together_gets_an_answer_of_its_own():
     make_agent("old", now=later(1))
     named, also, idle = make_agent("named"), make_agent("also"), make_agent("idle", queues=("other",))
 
-    wishes = [wish(old), wish(named, run=run), wish(also, run=run), wish(idle), wish(also), wish(named)]
-    answers = claim_for_all([*wishes, Wish(uuid4(), uuid4())], later(2))
+    requests = [
+        request_of(old),
+        request_of(named, run=run),
+        request_of(also, run=run),
+        request_of(idle),
+        request_of(also),
+        request_of(named),
+    ]
+    answers = claim_for_all([*requests, WorkRequest(uuid4(), uuid4())], later(2))
 
     assert isinstance(answers[0], AgentReplaced)
     assert [claim.flow_run_id for claim in answers[1]] == [run.pk]
@@ -275,7 +282,7 @@ def test_one_agent_may_ask_twice_at_once():
     for _ in range(4):
         waiting(queue)
 
-    answers = claim_for_all([wish(agent, 2), wish(agent, 2)], NOON)
+    answers = claim_for_all([request_of(agent, 2), request_of(agent, 2)], NOON)
 
     assert list(map(len, answers)) == [2, 2]
     assert Lease.objects.filter(worker=agent.id).count() == 4
@@ -320,7 +327,7 @@ def test_a_large_group_is_answered_in_portions(monkeypatch):
     for _ in range(20):
         waiting(queue, deployment=deployment)
 
-    answers = claim_for_all([*(wish(agent, 2) for agent in agents), wish(agents[0], 9)], NOON)
+    answers = claim_for_all([*(request_of(agent, 2) for agent in agents), request_of(agents[0], 9)], NOON)
 
     assert list(map(len, answers)) == [2, 2, 2, 2, 9]
     assert Lease.objects.count() == 17

@@ -23,7 +23,7 @@ from deployments.dispatch.services.agents import (
     register_agent,
 )
 from deployments.dispatch.services.attempt_exit import ProcessExit, report_end
-from deployments.dispatch.services.claims import Claim, Wish, claim_for_all
+from deployments.dispatch.services.claims import Claim, WorkRequest, claim_for_all
 from deployments.dispatch.services.heartbeats import orders_now, record_heartbeat
 from deployments.dispatch.waiting_agents import WAIT_HEADER
 from deployments.models import Deployment, WorkQueue
@@ -97,10 +97,10 @@ class ClaimRuns(OfRegistered):
         if (error := self.request.META.get(CAME_TO)) is not None:
             raise error
         limit = 1 if body.flow_run_id else body.limit
-        wish = Wish(id, body.incarnation, limit, body.flow_run_id, self.account)
+        wanted = WorkRequest(id, body.incarnation, limit, body.flow_run_id, self.account)
         if self.request.META.get(WAITS):
-            return LaterAnswer(_claims.ask_without_waiting(wish))
-        return _claims.ask(wish)
+            return LaterAnswer(_claims.ask_without_waiting(wanted))
+        return _claims.ask(wanted)
 
 
 class SendHeartbeat(OfRegistered):
@@ -177,15 +177,15 @@ class LeaveAgent(OfRegistered):
 Answer = list[dict[str, Any]]
 
 
-def answered(wishes: Sequence[Wish]) -> list[Answer | Exception]:
+def answered(requests: Sequence[WorkRequest]) -> list[Answer | Exception]:
     now = database_now()
-    came_to = claim_for_all(wishes, now)
+    came_to = claim_for_all(requests, now)
     claims = [[] if isinstance(one, Exception) else one for one in came_to]
-    outs = claims_out(claims, now, [wish.account for wish in wishes])
+    outs = claims_out(claims, now, [request.account for request in requests])
     return [one if isinstance(one, Exception) else out for one, out in zip(came_to, outs, strict=True)]
 
 
-_claims: Gathering[Wish, Answer] = Gathering(answered, most=100, on_own_thread=with_usable_connection)
+_claims: Gathering[WorkRequest, Answer] = Gathering(answered, most=100, on_own_thread=with_usable_connection)
 
 
 def served(queues: Iterable[WorkQueue]) -> list[dict[str, Any]]:

@@ -53,7 +53,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class WorkRequest:
     """A request of one incarnation of an agent: the most urgent runs of its queues, up to `limit`, or one named run."""
 
     agent_id: UUID
@@ -64,10 +64,10 @@ class Wish:
 
 
 @dataclass(slots=True)
-class _Asking:
+class _Claimer:
     """An agent whose request is processed, and the runs that it has received."""
 
-    wish: Wish
+    request: WorkRequest
     agent: Worker
     queues: frozenset[UUID] = frozenset()
     claims: tuple[Claim, ...] = ()
@@ -77,7 +77,7 @@ class _Asking:
     def taker(self) -> Taker:
         if self.error:
             return Taker(0)
-        return Taker(max(self.wish.limit - len(self.claims), 0), self.queues, self.wish.named)
+        return Taker(max(self.request.limit - len(self.claims), 0), self.queues, self.request.named)
 
 
 @dataclass(slots=True)
@@ -110,21 +110,21 @@ class _Attempt:
 _agents = Compiled(lambda ids: Worker.objects.filter(pk__in=ids).order_by())
 
 
-def claim_for_all(wishes: Sequence[Wish], now: datetime) -> list[list[Claim] | Exception]:
-    """Return the claimed runs for each wish, in order, or its error: AgentNotFound, AgentReplaced or AgentOfAnother."""
-    agents = {agent.pk: agent for agent in _agents([wish.agent_id for wish in wishes])}
-    judged = [_judged(wish, agents.get(wish.agent_id)) for wish in wishes]
-    asking = [one for one in judged if isinstance(one, _Asking) and not one.agent.draining and one.wish.limit > 0]
-    for portion in _portions(asking):
+def claim_for_all(requests: Sequence[WorkRequest], now: datetime) -> list[list[Claim] | Exception]:
+    """Return the claimed runs for each request, or its error: AgentNotFound, AgentReplaced or AgentOfAnother."""
+    agents = {agent.pk: agent for agent in _agents([request.agent_id for request in requests])}
+    judged = [_judged(request, agents.get(request.agent_id)) for request in requests]
+    claimers = [one for one in judged if isinstance(one, _Claimer) and not one.agent.draining and one.request.limit > 0]
+    for portion in _portions(claimers):
         _claim(portion, now)
-    return [one.error or list(one.claims) if isinstance(one, _Asking) else one for one in judged]
+    return [one.error or list(one.claims) if isinstance(one, _Claimer) else one for one in judged]
 
 
-def _portions(asking: Sequence[_Asking]) -> Iterator[list[_Asking]]:
+def _portions(claimers: Sequence[_Claimer]) -> Iterator[list[_Claimer]]:
     """Yield groups of agents, each for one transaction, so that no transaction holds up other writers for too long."""
-    portion: list[_Asking] = []
-    for one in asking:
-        if portion and sum(other.wish.limit for other in portion) + one.wish.limit > RUNS_AT_ONCE:
+    portion: list[_Claimer] = []
+    for one in claimers:
+        if portion and sum(other.request.limit for other in portion) + one.request.limit > RUNS_AT_ONCE:
             yield portion
             portion = []
         portion.append(one)
@@ -136,79 +136,79 @@ def lease_end(now: datetime) -> datetime:
     return now + timedelta(seconds=settings.ORION_LEASE_SECONDS)
 
 
-def _judged(wish: Wish, agent: Worker | None) -> _Asking | DomainError:
+def _judged(request: WorkRequest, agent: Worker | None) -> _Claimer | DomainError:
     try:
-        return _Asking(wish, refuse_absent(agent, wish.agent_id, wish.incarnation, wish.account))
+        return _Claimer(request, refuse_absent(agent, request.agent_id, request.incarnation, request.account))
     except DomainError as error:
         return error
 
 
-def _claim(asking: Sequence[_Asking], now: datetime) -> None:
+def _claim(claimers: Sequence[_Claimer], now: datetime) -> None:
     refused: set[UUID] = set()
     taken = 0
     rounds = ROUNDS
     for look in range(LOOKS):
         # Read again at each look: what is refused may be refused because another server has used up the room.
-        room = _room_of(asking)
-        wanted = _wanted(asking)
+        room = _room_of(claimers)
+        wanted = _wanted(claimers)
         advice = Advice()
         if wanted:
             spare = wanted + taken + len(refused) + SPARE
             advice = due_in(room, before=now, limit=wanted + spare, spare=spare, among=FOR_AGENTS)
         if look == 0:
-            advice = _with_named(advice, asking)
-        tried = _try(advice.without(refused), asking, now)
+            advice = _with_named(advice, claimers)
+        tried = _try(advice.without(refused), claimers, now)
         refused |= tried.refused
         taken += tried.taken
         # Look again only where more may be found: behind the runs that were read, or beside those that were refused.
         rounds -= bool(tried.refused or tried.taken)
         is_worthwhile = bool(tried.refused) or (advice.is_cut and tried.number > 0)
-        if not rounds or not is_worthwhile or not _wanted(asking):
+        if not rounds or not is_worthwhile or not _wanted(claimers):
             break
     if room.with_templates:
-        _keep_what_fits(asking, room, now)
+        _keep_what_fits(claimers, room, now)
 
 
-def _wanted(asking: Sequence[_Asking]) -> int:
-    return sum(one.taker.wanted for one in asking if one.wish.named is None)
+def _wanted(claimers: Sequence[_Claimer]) -> int:
+    return sum(one.taker.wanted for one in claimers if one.request.named is None)
 
 
-def _try(advice: Advice, asking: Sequence[_Asking], now: datetime) -> _Tried:
+def _try(advice: Advice, claimers: Sequence[_Claimer], now: datetime) -> _Tried:
     """Claim runs of the advice for the agents."""
-    if not (attempt := _next(advice, [one.taker for one in asking])):
+    if not (attempt := _next(advice, [one.taker for one in claimers])):
         return _Tried()
-    tried = _given(advice, attempt, asking, now)
+    tried = _given(advice, attempt, claimers, now)
     for number, claims in tried.claims.items():
-        asking[number].claims += tuple(claims)
+        claimers[number].claims += tuple(claims)
     claimed = sum(map(len, tried.claims.values()))
     claim_attempts.add({"claimed": claimed, "taken": tried.taken, "refused": len(tried.refused)})
     return tried
 
 
-def _keep_what_fits(asking: Sequence[_Asking], room: Room, now: datetime) -> None:
-    claimed = {claim.flow_run_id: claim.epoch for one in asking for claim in one.claims}
+def _keep_what_fits(claimers: Sequence[_Claimer], room: Room, now: datetime) -> None:
+    claimed = {claim.flow_run_id: claim.epoch for one in claimers for claim in one.claims}
     if claimed and (misfits := crash_misfits(claimed, pools=room.with_templates, now=now)):
-        for one in asking:
+        for one in claimers:
             one.claims = tuple(claim for claim in one.claims if claim.flow_run_id not in misfits)
 
 
 @repeated_on_conflict
-def _given(advice: Advice, attempt: _Attempt | None, asking: Sequence[_Asking], now: datetime) -> _Tried:
+def _given(advice: Advice, attempt: _Attempt | None, claimers: Sequence[_Claimer], now: datetime) -> _Tried:
     """Propose all runs in one unit of work."""
     with write_transaction():
-        if _refuse_replaced(asking):
-            attempt = _next(advice, [one.taker for one in asking])
+        if _refuse_replaced(claimers):
+            attempt = _next(advice, [one.taker for one in claimers])
         unit, tried = Unit(now), _Tried()
-        for run_id, number in _locked(unit, advice, attempt, asking, tried):
+        for run_id, number in _locked(unit, advice, attempt, claimers, tried):
             moving = unit.runs[run_id]
-            if not _becomes_pending(unit, moving, asking[number].agent):
+            if not _becomes_pending(unit, moving, claimers[number].agent):
                 tried.refused.add(run_id)
                 continue
             tried.claims.setdefault(number, []).append(Claim(run_id, moving.epoch))
             if (due := moving.stored.run.next_scheduled_start_time) is not None:
                 claim_delay.observe((now - due).total_seconds())
         unit.write()
-        _grant([(asking[number].wish, claims) for number, claims in tried.claims.items()], unit, now)
+        _grant([(claimers[number].request, claims) for number, claims in tried.claims.items()], unit, now)
         return tried
 
 
@@ -222,14 +222,14 @@ def _next(advice: Advice, takers: Sequence[Taker]) -> _Attempt | None:
 
 
 def _locked(
-    unit: Unit, advice: Advice, attempt: _Attempt | None, asking: Sequence[_Asking], tried: _Tried
+    unit: Unit, advice: Advice, attempt: _Attempt | None, claimers: Sequence[_Claimer], tried: _Tried
 ) -> list[tuple[UUID, int]]:
     """Lock runs for the agents. In place of each that another server has, lock the next run of the advice.
 
     The replacements come before anything is proposed, because the rules count slots once for all runs of the unit.
     """
     locked: list[tuple[UUID, int]] = []
-    takers = [one.taker for one in asking]
+    takers = [one.taker for one in claimers]
     while attempt:
         held = set(unit.load_free(FLOW_RUNS, [run.id for run in attempt.runs], attempt.wanted))
         runs = attempt.tried(held)
@@ -278,23 +278,23 @@ def _locked_incarnations(agent_ids: Iterable[UUID]) -> dict[UUID, UUID | None]:
     return {read(pk): incarnation and read(incarnation) for pk, incarnation in rows}
 
 
-def _refuse_replaced(asking: Iterable[_Asking]) -> bool:
+def _refuse_replaced(claimers: Iterable[_Claimer]) -> bool:
     """Lock the agents until their leases are stored, so that deregistering an incarnation finds all of its leases.
 
     Return whether one has been replaced.
     """
-    present = _locked_incarnations({one.agent.pk for one in asking})
-    replaced = [one for one in asking if present.get(one.agent.pk) != one.wish.incarnation]
+    present = _locked_incarnations({one.agent.pk for one in claimers})
+    replaced = [one for one in claimers if present.get(one.agent.pk) != one.request.incarnation]
     for one in replaced:
         one.error = AgentReplaced(name=one.agent.name)
     return bool(replaced)
 
 
-def _grant(granted: Sequence[tuple[Wish, Sequence[Claim]]], unit: Unit, now: datetime) -> None:
+def _grant(granted: Sequence[tuple[WorkRequest, Sequence[Claim]]], unit: Unit, now: datetime) -> None:
     db, end = dialect(), lease_end(now)
     rows = [
-        db.write([claim.flow_run_id, wish.agent_id, wish.incarnation, claim.epoch, now, end])
-        for wish, claims in granted
+        db.write([claim.flow_run_id, request.agent_id, request.incarnation, claim.epoch, now, end])
+        for request, claims in granted
         for claim in claims
     ]
     insert_rows("deployments_lease", _LEASE, rows)
@@ -307,17 +307,17 @@ def _grant(granted: Sequence[tuple[Wish, Sequence[Claim]]], unit: Unit, now: dat
 # --- queues --------------------------------------------------------------------------------------------------------
 
 
-def _room_of(asking: Sequence[_Asking]) -> Room:
+def _room_of(claimers: Sequence[_Claimer]) -> Room:
     """Return the queues of all agents with their room. Agents of a whole pool also get queues created since."""
-    pools = {one.agent.work_pool_id for one in asking if one.agent.serves_pool}
-    named = {UUID(id) for one in asking if not one.agent.serves_pool for id in one.agent.queue_ids}
-    is_counted = any(one.wish.named is None for one in asking)
+    pools = {one.agent.work_pool_id for one in claimers if one.agent.serves_pool}
+    named = {UUID(id) for one in claimers if not one.agent.serves_pool for id in one.agent.queue_ids}
+    is_counted = any(one.request.named is None for one in claimers)
     room = room_in(named, pools) if is_counted else uncounted(named, pools)
     of_pools: dict[UUID, list[UUID]] = {}
     for queue in room.queues:
         if queue.work_pool_id in pools:
             of_pools.setdefault(queue.work_pool_id, []).append(queue.pk)
-    for one in asking:
+    for one in claimers:
         agent = one.agent
         if not agent.serves_pool:
             one.queues = frozenset(UUID(id) for id in agent.queue_ids)
@@ -335,22 +335,22 @@ _queues_of_named = Compiled(
 )
 
 
-def _with_named(advice: Advice, asking: Sequence[_Asking]) -> Advice:
+def _with_named(advice: Advice, claimers: Sequence[_Claimer]) -> Advice:
     """Return the advice with named runs first, if they wait in a queue of the agent that asks for them."""
-    ids = [one.wish.named for one in asking if one.wish.named]
+    ids = [one.request.named for one in claimers if one.request.named]
     if not ids:
         return advice
     queue_of = dict(_queues_of_named(ids))
     named = [
         Candidate(run_id, 0, 0, line)
-        for one in asking
+        for one in claimers
         for run_id in queue_of
-        if run_id == one.wish.named and (line := _line_of(run_id, queue_of[run_id], one)) is not None
+        if run_id == one.request.named and (line := _line_of(run_id, queue_of[run_id], one)) is not None
     ]
     return replace(advice, candidates=[*named, *advice.candidates])
 
 
-def _line_of(run_id: UUID, queue_id: UUID | None, one: _Asking) -> UUID | None:
+def _line_of(run_id: UUID, queue_id: UUID | None, one: _Claimer) -> UUID | None:
     if queue_id in one.queues:
         return queue_id
     filtering = WorkQueue.objects.filter(pk__in=one.queues, filter__isnull=False)

@@ -74,9 +74,9 @@ def _with_template(columns: Mapping[str, Any], pool_type: str) -> Mapping[str, A
     return {**columns, "base_job_template": template}
 
 
-def _refuse_reserved(name: str, wish: str) -> None:
+def _refuse_reserved(name: str, action: str) -> None:
     if name.lower().startswith("prefect"):
-        raise WorkPoolReserved(name=name, wish=wish)
+        raise WorkPoolReserved(name=name, action=action)
 
 
 def refuse_bad_template(columns: Mapping[str, Any]) -> None:

@@ -22,7 +22,7 @@ _NAME = KeyTextTransform("prefect.resource.name", "resource")
 
 
 @dataclass(frozen=True, slots=True)
-class EventWish:
+class EventCriteria:
     """The filter of the feed: prefixes of the event's name and of the resource's id, and how far back."""
 
     prefix: str = ""
@@ -40,7 +40,7 @@ class EventsPage:
     was_cut_short: bool = False
 
 
-def events_page(*, wanted: EventWish, after: Cursor | None, now: datetime, size: int = PAGE_SIZE) -> EventsPage:
+def events_page(*, wanted: EventCriteria, after: Cursor | None, now: datetime, size: int = PAGE_SIZE) -> EventsPage:
     """Return a page of events, with two queries. A search stops after many events, and can be continued."""
     events = Event.objects.defer("payload", "related", "resource").annotate(resource_name=_NAME)
     if wanted.since is not None:

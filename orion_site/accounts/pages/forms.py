@@ -22,9 +22,9 @@ ROLES = {
 }
 
 
-def _password(label: str, **wishes: Any) -> forms.CharField:
+def _password(label: str, **kwargs: Any) -> forms.CharField:
     widget = forms.PasswordInput(attrs={"autocomplete": "new-password"})
-    return forms.CharField(label=label, strip=False, widget=widget, **wishes)
+    return forms.CharField(label=label, strip=False, widget=widget, **kwargs)
 
 
 class KeyForm(forms.Form):
@@ -37,8 +37,8 @@ class KeyForm(forms.Form):
     role = forms.ChoiceField(required=False, label="It may do")
     life = forms.ChoiceField(required=False, choices=list(LIVES.items()), initial="365", label="It expires after")
 
-    def __init__(self, *given: Any, actions: frozenset[Any], chooses_user: bool, **wishes: Any) -> None:
-        super().__init__(*given, **wishes)
+    def __init__(self, *args: Any, actions: frozenset[Any], chooses_user: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.fields["user"].queryset = users().filter(is_active=True)  # type: ignore[attr-defined]
         if not chooses_user:
             del self.fields["user"]

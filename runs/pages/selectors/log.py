@@ -36,7 +36,7 @@ FIRST_ID, LAST_ID = UUID(int=0), UUID(int=2**128 - 1)
 
 
 @dataclass(frozen=True, slots=True)
-class LogWish:
+class LogCriteria:
     """A filter of lines: a minimum level, a task (its key, the id of one run, or "-"), and words."""
 
     level: int = 0
@@ -116,41 +116,43 @@ class Stretch:
     looked_to: datetime | None = None
 
 
-def lines_of_flow_run(run_id: UUID, wish: LogWish) -> QuerySet[Log]:
+def lines_of_flow_run(run_id: UUID, criteria: LogCriteria) -> QuerySet[Log]:
     """Return the lines of a flow run and its tasks, filtered as far as an index supports."""
-    if one := wish.task_run_id:
+    if one := criteria.task_run_id:
         # An expression instead of the column, so that databases use the index by task run.
         lines = Log.objects.filter(task_run_id=one).annotate(of_run=Coalesce("flow_run_id", "flow_run_id"))
-        return _important(lines.filter(of_run=run_id), wish)
-    return _important(Log.objects.filter(flow_run_id=run_id), wish)
+        return _important(lines.filter(of_run=run_id), criteria)
+    return _important(Log.objects.filter(flow_run_id=run_id), criteria)
 
 
-def lines_of_task_run(run_id: UUID, wish: LogWish) -> QuerySet[Log]:
-    return _important(Log.objects.filter(task_run_id=run_id), wish)
+def lines_of_task_run(run_id: UUID, criteria: LogCriteria) -> QuerySet[Log]:
+    return _important(Log.objects.filter(task_run_id=run_id), criteria)
 
 
-def _important(lines: QuerySet[Log], wish: LogWish) -> QuerySet[Log]:
+def _important(lines: QuerySet[Log], criteria: LogCriteria) -> QuerySet[Log]:
     # Both conditions: SQLite uses the partial index only if the query repeats its condition exactly.
-    return lines.filter(level__gte=WARNING).filter(level__gte=wish.level) if wish.level >= WARNING else lines
+    return lines.filter(level__gte=WARNING).filter(level__gte=criteria.level) if criteria.level >= WARNING else lines
 
 
-def log_page(lines: QuerySet[Log], *, run_id: UUID, wish: LogWish, where: Where, size: int = LINES_PER_PAGE) -> LogPage:
+def log_page(
+    lines: QuerySet[Log], *, run_id: UUID, criteria: LogCriteria, where: Where, size: int = LINES_PER_PAGE
+) -> LogPage:
     """Return a page of at most `size` lines. One to four queries, independent of the length of the log."""
-    if where.at and not wish.searches:
-        return _around(_narrowed(lines, run_id, wish), where.at, size)
+    if where.at and not criteria.searches:
+        return _around(_narrowed(lines, run_id, criteria), where.at, size)
     if where.at:
-        earlier = _stretch(lines, run_id, wish, where.at, size=CONTEXT, newest_first=True)
+        earlier = _stretch(lines, run_id, criteria, where.at, size=CONTEXT, newest_first=True)
         # Start just before the line, so that the page includes it.
         itself = Cursor(where.at.at, UUID(int=max(0, where.at.id.int - 1)))
-        later = _stretch(lines, run_id, wish, itself, size=size - CONTEXT, newest_first=False, whole=where.at.id)
+        later = _stretch(lines, run_id, criteria, itself, size=size - CONTEXT, newest_first=False, whole=where.at.id)
         shown = [*reversed(earlier.lines), *later.lines]
         return LogPage(shown, earlier.further, later.further, later.looked_to)
     if where.before or where.from_end:
-        found = _stretch(lines, run_id, wish, where.before, size=size, newest_first=True)
+        found = _stretch(lines, run_id, criteria, where.before, size=size, newest_first=True)
         shown = list(reversed(found.lines))
         after = (shown[-1].place if shown else where.before) if where.before else None
         return LogPage(shown, found.further, after, found.looked_to)
-    found = _stretch(lines, run_id, wish, where.after, size=size, newest_first=False)
+    found = _stretch(lines, run_id, criteria, where.after, size=size, newest_first=False)
     before = (found.lines[0].place if found.lines else where.after) if where.after else None
     return LogPage(found.lines, before, found.further, found.looked_to)
 
@@ -174,15 +176,15 @@ def _cut(lines: Sequence[Line], size: int) -> Stretch:
 def _stretch(
     lines: QuerySet[Log],
     run_id: UUID,
-    wish: LogWish,
+    criteria: LogCriteria,
     begin: Cursor | None,
     *,
     size: int,
     newest_first: bool,
     whole: UUID | None = None,
 ) -> Stretch:
-    end = _end_of_search(lines, begin, newest_first) if wish.searches else None
-    found = _narrowed(lines, run_id, wish)
+    end = _end_of_search(lines, begin, newest_first) if criteria.searches else None
+    found = _narrowed(lines, run_id, criteria)
     if end:
         found = found.filter(**{f"timestamp__{'gte' if newest_first else 'lte'}": end})
     rows = list(_as_lines(in_order(found, by="timestamp", after=begin, newest_first=newest_first), whole)[: size + 1])
@@ -198,16 +200,16 @@ def _end_of_search(lines: QuerySet[Log], begin: Cursor | None, newest_first: boo
     return ordered.values_list("timestamp", flat=True)[SEARCHED : SEARCHED + 1].first()
 
 
-def _narrowed(lines: QuerySet[Log], run_id: UUID, wish: LogWish) -> QuerySet[Log]:
-    if wish.level:
-        lines = lines.filter(level__gte=wish.level)
-    if wish.task == FLOW_ITSELF:
+def _narrowed(lines: QuerySet[Log], run_id: UUID, criteria: LogCriteria) -> QuerySet[Log]:
+    if criteria.level:
+        lines = lines.filter(level__gte=criteria.level)
+    if criteria.task == FLOW_ITSELF:
         lines = lines.filter(task_run_id__isnull=True)
-    elif wish.task and not wish.task_run_id:
-        runs = TaskRun.objects.filter(flow_run=run_id, task_key=wish.task)
+    elif criteria.task and not criteria.task_run_id:
+        runs = TaskRun.objects.filter(flow_run=run_id, task_key=criteria.task)
         # An expression instead of the column, so that the lines are read in their order, not task run by task run.
         lines = lines.annotate(writer=Coalesce("task_run_id", "task_run_id")).filter(writer__in=runs.values("pk"))
-    return lines.filter(message__icontains=wish.words) if wish.words else lines
+    return lines.filter(message__icontains=criteria.words) if criteria.words else lines
 
 
 def _as_lines(lines: QuerySet[Log], whole: UUID | None) -> QuerySet[Log, Any]:
@@ -241,9 +243,9 @@ def first_line(lines: QuerySet[Log], *, since: datetime | None = None) -> Cursor
 
 def lines_of_tasks(run_id: UUID, subject: str) -> QuerySet[Log]:
     """Return the lines of one task run of a flow run, or of the first runs of a task by its key."""
-    wish = LogWish(task=subject)
-    if wish.task_run_id:
-        return lines_of_flow_run(run_id, wish)
+    criteria = LogCriteria(task=subject)
+    if criteria.task_run_id:
+        return lines_of_flow_run(run_id, criteria)
     runs = TaskRun.objects.filter(flow_run=run_id, task_key=subject).order_by("created")
     return Log.objects.filter(task_run_id__in=list(runs.values_list("pk", flat=True)[:RUNS_LOOKED_AT]))
 
@@ -252,9 +254,9 @@ def _errors(lines: QuerySet[Log]) -> QuerySet[Log]:
     return lines.filter(level__gte=WARNING).filter(level__gte=ERROR)
 
 
-def chunks(lines: QuerySet[Log], *, run_id: UUID, wish: LogWish) -> Iterator[Sequence[Log]]:
+def chunks(lines: QuerySet[Log], *, run_id: UUID, criteria: LogCriteria) -> Iterator[Sequence[Log]]:
     """Yield the whole log in order, in chunks, so that only one chunk is in memory."""
-    ordered = _narrowed(lines, run_id, wish)
+    ordered = _narrowed(lines, run_id, criteria)
     begin: Cursor | None = None
     while rows := list(in_order(ordered, by="timestamp", after=begin, newest_first=False)[:LINES_PER_CHUNK]):
         yield rows

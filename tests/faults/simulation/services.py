@@ -11,7 +11,7 @@ from deployments.dispatch.selectors.due import due_ids
 from deployments.dispatch.services.agents import register_agent
 from deployments.dispatch.services.attempt_exit import ProcessExit, report_end
 from deployments.dispatch.services.claims import Claim as Granted
-from deployments.dispatch.services.claims import Wish, claim_for_all
+from deployments.dispatch.services.claims import WorkRequest, claim_for_all
 from deployments.dispatch.services.heartbeats import record_heartbeat
 from deployments.dispatch.services.reconciler import SERVICE, reconcile
 from deployments.errors import AgentReplaced
@@ -81,14 +81,14 @@ class Services:
     def claim(self, agent: str, start: int, run: int | None, now: int) -> list[Claim]:
         named = None if run is None else self.ids[run]
         try:
-            claims = claims_of(Wish(self.agents[agent], self._incarnation(agent, start), named=named), at(now))
+            claims = claims_of(WorkRequest(self.agents[agent], self._incarnation(agent, start), named=named), at(now))
         except AgentReplaced:
             raise Replaced from None
         return self._known(claims)
 
     def claim_together(self, asking: list[tuple[str, int]], now: int) -> list[list[Claim] | Replaced]:
-        wishes = [Wish(self.agents[agent], self._incarnation(agent, start)) for agent, start in asking]
-        answers = claim_for_all(wishes, at(now))
+        requests = [WorkRequest(self.agents[agent], self._incarnation(agent, start)) for agent, start in asking]
+        answers = claim_for_all(requests, at(now))
         return [Replaced() if isinstance(one, Exception) else self._known(one) for one in answers]
 
     def _known(self, claims: list[Granted]) -> list[Claim]:
