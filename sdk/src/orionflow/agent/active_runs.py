@@ -123,6 +123,7 @@ class ActiveRuns:
 
     def __iter__(self) -> Iterator[ActiveRun]:
         with self._lock:
+            # A copy, as other threads add and remove runs during the iteration.
             return iter(list(self._runs.values()))
 
     def __len__(self) -> int:

@@ -77,6 +77,7 @@ def execute(order: Order) -> None:
     except BaseException as error:
         report({"error": _words(error), "is_out_of_touch": isinstance(error, ApiError) and may_pass(error)})
         raise
+    # Short enough for one datagram, of which the launcher reads 64 kB.
     message = (state.message or "")[:2000]
     report({"type": state.type.value, "name": state.name, "message": message})
 
@@ -214,12 +215,14 @@ def report(what: dict[str, Any]) -> None:
         with suppress(OSError):
             Path(key).write_text(json.dumps(short, ensure_ascii=False), encoding="utf-8")
     elif descriptor:
+        # A duplicate, because closing it must leave the descriptor open: a process may report twice.
         with socket.socket(fileno=os.dup(int(descriptor))) as reports:
             reports.send(key.encode() + b"\n" + json.dumps(what).encode())
 
 
 def main() -> None:
     order = json.load(sys.stdin)
+    # Runs have an empty stdin, and not the file with the order.
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)

@@ -35,6 +35,7 @@ class Slots:
 
     def __init__(self, total: int) -> None:
         self.total = total
+        # Below zero while more runs were adopted than there are slots.
         self._free = total
         self._closed = False
         self._changed = threading.Condition()
@@ -121,6 +122,7 @@ class Claims:
 
     def _fill_forever(self) -> None:
         while not self._slots.is_closed:
+            # This waits up to READY_SECONDS, so the loop does not spin while there is no launcher.
             if not self._starter.are_possible():
                 continue
             taken = self._slots.take_all()
@@ -128,12 +130,15 @@ class Claims:
             self.is_idle = self._once and taken == self._slots.total and not claimed
             if not taken or claimed < taken:
                 self._wake.wait(self._poll_seconds * random.uniform(0.8, 1.2) if taken else None)
+                # Before the slots are counted again: a slot is given back before its wake-up, so that none is lost.
                 self._wake.clear()
 
     def _claim(self, taken: int, flow_run_id: UUID | None = None) -> int:
         """Claim runs for slots that were taken, and give back the remaining slots. Return the number of runs."""
+        # Before the request, as a run may become due, and its lease begins, while the API answers.
         began = time.monotonic()
         claimed = self._ask(taken, flow_run_id)
+        # An outage, or one run that another agent has, says nothing about what else is due.
         if flow_run_id is None and len(claimed) < taken and not self._outage.is_on:
             self._nothing_due_at = began
         if len(claimed) < taken:
@@ -174,6 +179,7 @@ class RunStarter:
         try:
             self._start(run)
         except LauncherGone:
+            # The order did not arrive: it ends like a process that died with its launcher.
             self._on_ended(End(run.key, None))
         except Exception as error:
             # Invalid job variables, or a full disk. The agent must survive whatever a run asks for.
@@ -219,6 +225,7 @@ class RunStarter:
         run.ends_by = None if run.limit is None else run.began + run.limit.seconds
 
     def _order(self, run: ActiveRun, variables: Mapping[str, Any]) -> dict[str, Any]:
+        # The key has the epoch, so an earlier attempt of the run on this machine had another folder.
         folder = self._folder / run.key.replace(":", "-")
         folder.mkdir(mode=0o700)
         run.note = folder.with_name(f"{folder.name}.why")
@@ -226,6 +233,7 @@ class RunStarter:
         return {
             "flow_run_id": str(run.id),
             "epoch": run.epoch,
+            # It names a moment of this machine's monotonic clock, which means nothing in a container elsewhere.
             "claimed": None if self._infrastructure.outlives_agent else as_claimed(run),
             "name": run.claimed.flow_run.name or "",
             "flow_name": run.claimed.flow_name,
@@ -248,6 +256,7 @@ class RunStarter:
         if token is None:
             # Including the name and password in the address, if it has them.
             return {**wanted, "ORION_API_URL": url}
+        # Job variables may replace the token, but not the address: other APIs do not know the run.
         return {"ORION_API_KEY": token, **wanted, "ORION_API_URL": without_key(url)}
 
     def _command(self, variables: Mapping[str, Any]) -> list[str] | None:
@@ -255,6 +264,7 @@ class RunStarter:
         python = variables.get("python")
         if not python and self._options.launcher == "fork":
             return None
+        # -P: otherwise the current folder comes first on sys.path, and a file in it may hide a module of ours.
         return [os.fspath(python or sys.executable), "-P", "-m", "orionflow.agent.child"]
 
 

@@ -33,6 +33,7 @@ class Guard:
 
     def _send(self, line: str) -> None:
         with suppress(OSError):
+            # Shorter than PIPE_BUF, so it is written whole by one call.
             os.write(self._pipe, line.encode())
 
 
@@ -48,12 +49,15 @@ def start_guard(agent: int) -> Guard:
 
 
 def _watch(pipe: int) -> NoReturn:
+    # Out of the launcher's session, as a signal to that as a whole must not end the guard too.
     os.setsid()
+    # They end programs, and the guard must outlive the launcher.
     for number in HELD_BACK:
         signal.signal(number, signal.SIG_IGN)
     if sys.platform == "linux":
         system_library().prctl(PR_SET_NAME, b"orion-guard", 0, 0, 0)
     groups: set[int] = set()
+    # Until the launcher's end of the pipe is closed, which the kernel does however it ends.
     with open(pipe, encoding="ascii") as lines:
         for line in lines:
             (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))

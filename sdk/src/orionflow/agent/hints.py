@@ -26,6 +26,7 @@ class Hints:
     def __init__(self, broker: str, queues: Sequence[str], slots: int, offer: Offer) -> None:
         self._broker, self._queues, self._slots, self._offer = broker, list(queues), slots, offer
         self._worker: Any = None
+        # Protects list and worker together: a new queue reaches the running worker, or the one that starts next.
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._live, name="orion-hints", daemon=True)
@@ -41,6 +42,7 @@ class Hints:
             self._queues.append(queue)
             if self._worker is not None:
                 consumer = self._worker.consumer
+                # The worker's own thread must do this: its connection is not to be used by two.
                 consumer.call_soon(consumer.add_task_queue, queue)
 
     def end(self) -> None:
@@ -49,6 +51,7 @@ class Hints:
         if self._worker is not None:
             from celery.worker import state
 
+            # The exit code with which the worker stops itself, in its own thread, when its loop sees it.
             state.should_stop = 0  # type: ignore[assignment]
 
     def _live(self) -> None:

@@ -42,8 +42,10 @@ class Stopping:
             self._kill(run)
         else:
             run.killed_at = time.monotonic() + self._seconds
+            # First, as the process reads the note when the signal arrives.
             _leave_note(run)
             self._infrastructure.signal(run.key, signal.SIGTERM)
+            # After the signal: a process that stood still finds it pending when it continues.
             self.thaw(run)
 
     def freeze(self, run: ActiveRun) -> None:
@@ -58,6 +60,7 @@ class Stopping:
         """Continue a frozen run, because it still belongs to this agent, or has to receive a signal."""
         if run.frozen_at is None:
             return
+        # The time for which it stood still does not count towards its limit.
         if run.ends_by is not None:
             run.ends_by += time.monotonic() - run.frozen_at
         run.frozen_at = None
@@ -82,6 +85,7 @@ class Stopping:
             if now < run.trusted_until:
                 self.thaw(run)
             elif run.is_tried_again and not run.report:
+                # A process that has reported its end does nothing any more that could overlap with the next attempt.
                 self._distrust(run)
             if run.killed_at is not None and now >= run.killed_at:
                 if not run.is_killed:
@@ -96,6 +100,7 @@ class Stopping:
             if self._infrastructure.can_stand_still:
                 self.freeze(run)
         elif run.stopped is not None and not run.is_killed:
+            # It was asked to end, and must not use its remaining seconds while another agent may run the same.
             self._kill(run)
 
 

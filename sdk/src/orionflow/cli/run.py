@@ -191,6 +191,7 @@ class Progress:
         """Note the id and name of the run, as a hook of the flow. Called again by each retry."""
         self.run_id = flow_run.id
         if self.status.is_shown and self.thread is None:
+            # A daemon: a request that hangs must not keep the program from ending.
             self.thread = threading.Thread(target=self._draw, args=(str(flow_run.id), flow_run.name), daemon=True)
             self.thread.start()
 
@@ -209,5 +210,6 @@ class Progress:
     def end(self) -> None:
         self.over.set()
         if self.thread is not None:
+            # The line is removed when it cannot be drawn again; a request that hangs is not waited for.
             self.thread.join(timeout=2)
         self.status.clear()

@@ -168,6 +168,7 @@ class OrionClient(Methods):
         self.patience = Patience(budget_seconds=budget)
         self.transport = transport_to(api_url or settings.api_url, settings)
         key = api_key or key_for(self.transport, settings)
+        # From now on the key is masked in reports of this process.
         known.learn([key] if key else ())
         self._headers = {**standing_headers(key), **headers_for(self.api_url)}
 
@@ -282,6 +283,7 @@ def key_for(transport: Transport, settings: Settings) -> str | None:
 
     if token := token_of_caller.get():
         return token
+    # Only if nothing sets a key: ORION_API_KEY=none keeps code on task workers from the user's stored keys.
     if settings.origin("api_key") == "default" and settings.api_key is None:
         return stored_key(settings.home, transport.url)
     is_theirs = settings.api_url is None or same_address(settings.api_url) == same_address(transport.url)

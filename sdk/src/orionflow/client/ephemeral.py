@@ -113,6 +113,7 @@ class InProcessServer:
 
     def application(self) -> Application:
         if self._application is None:
+            # Asked again with the lock, so that only one thread sets the server up.
             with self._lock:
                 if self._application is None:
                     self._application = make_application(server_entry_point())

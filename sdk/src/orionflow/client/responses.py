@@ -18,6 +18,7 @@ from orionflow.errors import (
     ServerFailed,
 )
 
+# Seconds.
 LONGEST_WAIT = 60.0
 
 
@@ -88,6 +89,7 @@ def seconds_to_wait(headers: Mapping[str, str]) -> float:
         seconds = float(asked)
     except ValueError:
         seconds = _seconds_until(asked)
+    # `float` also reads "nan", which is unequal to itself.
     return min(max(seconds, 0.0), LONGEST_WAIT) if seconds == seconds else 0.0
 
 

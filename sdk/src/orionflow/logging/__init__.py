@@ -58,6 +58,7 @@ class RunLogger(RunAdapter):
         return super().isEnabledFor(level)
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        # A plain adapter replaces the `extra` of a call by its own.
         kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
         return msg, kwargs
 
@@ -94,6 +95,7 @@ def get_run_logger(context: FlowRunContext | TaskRunContext | None = None, **ext
 
 def _bare_call() -> str | None:
     """Return the name of the flow's or task's function, if code that a test called without a run asks for it."""
+    # 0 is this function, and 1 is `get_run_logger`.
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         if is_decorated(frame.f_code):
@@ -161,8 +163,10 @@ def set_up() -> None:
         settings.logging_extra_loggers,
         settings.log_format == "json",
     )
+    # Also if the settings did not change: another library may have configured logging since.
     if logging.getLogger(ROOT).disabled:
         _revive()
+    # Without the lock, as each new logger asks: if two threads go on, both apply the same, which changes nothing.
     if wanted == _set_up_for:
         return
     with _lock:

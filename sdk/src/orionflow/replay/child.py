@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 def main(spec_file: str) -> None:
     spec: dict[str, Any] = json.loads(Path(spec_file).read_bytes())
+    # Before any code of the flow is loaded.
     if spec["offline"]:
         go_offline()
     records = read_records(read_capsule(Path(spec["capsule"])))
@@ -45,8 +46,10 @@ def main(spec_file: str) -> None:
             state = _called(_in_replay(flow, is_debugged=spec["debugged"] is not None), replay, spec["parameters"])
         report |= {"state": state.type.value, "name": state.name, "message": state.message}
     except LeftByChild as left:
+        # A process that the flow forked must not write the report of its parent.
         raise left.reason from None
     except BaseException as error:
+        # Whatever ends the flow is part of the report, SystemExit and Ctrl-C too.
         report["error"] = f"{type(error).__name__}: {as_text(error)}"
         if not isinstance(error, KeyboardInterrupt | SystemExit):
             traceback.print_exc()

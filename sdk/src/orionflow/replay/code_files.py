@@ -23,6 +23,7 @@ from orionflow.replay.capsule import CODE, BadCapsule, check_name
 from orionflow.replay.secret_names import SecretNames
 
 SUFFIXES = frozenset({".py", ".sql", ".j2", ".jinja", ".jinja2"})
+# Sizes are in bytes.
 MOST_FILES = 300
 LARGEST_FILE = 256 * 1024
 LARGEST_CODE = 4 * 1024 * 1024
@@ -87,6 +88,7 @@ def _git(folder: Path) -> tuple[str | None, bool | None, str | None]:
     if not commit:
         return None, None, None
     changes = _asked(folder, "status", "--porcelain", "--untracked-files=no", "--", ".")
+    # Without an answer in time, the code counts as changed.
     return commit, changes is None or bool(changes), _asked(folder, "config", "--get", "remote.origin.url") or None
 
 
@@ -147,6 +149,7 @@ def _content_of(file: Path, name: str) -> tuple[str, bytes]:
 
 
 def _in_order(code: Code) -> Iterator[Path]:
+    # First, so that the limits on number and total size leave others out.
     yield code.file
     for folder, names, files in os.walk(code.file.parent, followlinks=False):
         names[:] = sorted(name for name in names if _is_wanted_folder(Path(folder, name)))
@@ -217,6 +220,7 @@ def file_of_function(first: Path, name: str) -> tuple[Path, int] | None:
 
 def _line_of(path: Path, name: str) -> int | None:
     try:
+        # Any file may be found here: deep nesting makes the parser raise RecursionError or MemoryError.
         tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return None

@@ -23,6 +23,7 @@ from orionflow.settings import current_settings
 
 logger = logging.getLogger("orionflow.reporting")
 
+# Protects `_reporters`, and lets only one thread create the reporter of an API.
 _lock = threading.Lock()
 _reporters: dict[tuple[str, Path], Reporter] = {}
 
@@ -45,6 +46,7 @@ def close_reporters(timeout: float | None = None) -> None:
     with _lock:
         reporters = list(_reporters.values())
         _reporters.clear()
+    # Without the lock, as delivery may take long: a flow that still runs gets a new reporter in the meantime.
     for reporter in reporters:
         reporter.close(timeout)
 
@@ -55,6 +57,7 @@ def keep_reports(seconds: float) -> None:
     For a process that is about to be ended by a signal, after which no code runs at exit.
     """
     until = time.monotonic() + seconds
+    # Without the lock, which the thread that a signal interrupted may hold until its handler returns.
     for reporter in list(_reporters.values()):
         reporter.deliver_by(until)
 

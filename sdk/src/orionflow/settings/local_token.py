@@ -59,6 +59,7 @@ class LocalToken:
         try:
             status = file.stat()
             stamp = (status.st_ino, status.st_mtime_ns)
+            # Read again only when a server has replaced the file, and not for each request.
             if self._known is None or self._known[0] != stamp:
                 if status.st_uid != os.geteuid():
                     return None

@@ -61,8 +61,10 @@ def _write(home: Path, keys: dict[str, str]) -> Path:
     make_private_folder(home)
     path = home / FILE_NAME
     draft = home / f".{FILE_NAME}.{os.getpid()}"
+    # Left by a process that was killed. "x" makes the file new, with its owner's permissions from the first byte.
     draft.unlink(missing_ok=True)
     with open(draft, "x", encoding="utf-8", opener=private_opener) as file:
         json.dump(keys, file, indent=1)
+    # In one step: another command reads the old keys or the new ones, never a part.
     os.replace(draft, path)
     return path

@@ -66,6 +66,7 @@ class SlotKeeper:
                 del due[gone]
             for new in self._held - due.keys():
                 due[new] = time.monotonic() + new.seconds / RENEWALS_PER_LEASE
+            # Decided under the lock: leases that `keep` adds are seen by this thread, or start the next one.
             self._running = bool(self._held)
             return self._running
 
@@ -76,6 +77,7 @@ class SlotKeeper:
             logger.warning("The slots of %s were lost: %s", ", ".join(held.names), error)
             self.forget(held)
         except Exception as error:
+            # It is tried again at the next third of the lease; the thread must survive for the others.
             logger.warning("The slots of %s could not be renewed: %s", ", ".join(held.names), error)
 
 

@@ -76,6 +76,7 @@ def _start(
             stdin=subprocess.DEVNULL,
             stdout=streams[0],
             stderr=streams[1],
+            # A group of its own, which can be killed without this process.
             start_new_session=True,
         )
     except FileNotFoundError as error:

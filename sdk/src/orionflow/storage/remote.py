@@ -57,9 +57,11 @@ class _Copying:
         found = files.find(root, detail=True)
         if not found:
             raise CodeUnavailable(f"There is nothing at {shown(self.url)}.")
+        # By the sizes that are listed, before anything is copied; not all file systems list them.
         self._check_size(sum(int(entry.get("size") or 0) for entry in found.values()))
         brought = 0
         for name in sorted(found):
+            # A file that is being copied cannot be interrupted, but no other is begun in a folder that may be gone.
             if self.given_up.is_set():
                 return
             brought += self._copy_one(files, name, root)

@@ -10,6 +10,7 @@ from orionflow.errors import CodeUnavailable
 def checked_part(part: str, what: str) -> str:
     """Return a relative path that stays inside; raise CodeUnavailable for any other."""
     pieces = PurePosixPath(part.replace("\\", "/"))
+
     if pieces.is_absolute() or ".." in pieces.parts or "\x00" in part or part.startswith("-"):
         raise CodeUnavailable(
             f"{what} {part!r} leads out of the code that was fetched; name a folder inside, as src/app."
@@ -21,6 +22,7 @@ def inside(folder: Path, part: str | None, what: str) -> Path:
     """Return an existing path below a folder, with links resolved."""
     if part is None:
         return folder
+    # The repository may contain links that lead elsewhere, so the text of the path alone proves nothing.
     found = (folder / checked_part(part, what)).resolve()
     if not found.is_relative_to(folder.resolve()):
         raise CodeUnavailable(f"{what} {part!r} leads out of the code that was fetched, by a link.")

@@ -33,10 +33,12 @@ class ChildProcess:
         return outcome
 
     def _start(self) -> None:
+        # Not forked: the worker has threads, whose locks a fork would copy as they are.
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs,), name="orion-task-child", daemon=True)
         self._process.start()
+        # With this end open, reading would not fail when the child dies.
         theirs.close()
 
     def kill(self) -> None:
@@ -76,4 +78,5 @@ def _end_with_parent(parent: int) -> None:
     """End this process when its worker was killed, as the flow of its task has given the worker up."""
     while os.getppid() == parent:
         time.sleep(0.5)
+    # `sys.exit` would end only this thread.
     os._exit(1)

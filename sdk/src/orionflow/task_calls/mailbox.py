@@ -26,6 +26,7 @@ class Mailbox:
         self._app = app
         self._receive = receive
         self._stop = threading.Event()
+        # Protects `_sending`: the threads of all calls send through one connection, one after another.
         self._lock = threading.Lock()
         self._sending: Any = None
         self._ready = threading.Event()
@@ -56,6 +57,7 @@ class Mailbox:
             try:
                 if self._sending is None:
                     self._sending = self._app.connection_for_write()
+                    # Hardly any retries, because the thread of a call waits here; callers repeat what is needed.
                     self._sending.ensure_connection(max_retries=1, interval_start=0.1)
                 publish(self._sending.Producer(serializer="json", auto_declare=False))
                 return True
@@ -80,6 +82,8 @@ class Mailbox:
                     with connection.Consumer([box_queue(self.name)], callbacks=[self._take], accept=["json"]):
                         self._ready.set()
                         self._drain(connection)
+                    # Only after `close`, as an outage is an exception: then the mailbox is used again, with what
+                    # arrived in it.
                     box_queue(self.name).bind(connection.default_channel).delete()
             except Exception as error:
                 logger.debug("The broker is away: %s: %s", type(error).__name__, error)
@@ -88,11 +92,13 @@ class Mailbox:
     def _drain(self, connection: Any) -> None:
         while not self._stop.is_set():
             try:
+                # It returns now and then, to notice `close`.
                 connection.drain_events(timeout=0.5)
             except TimeoutError:
                 continue
 
     def _take(self, body: Any, message: Any) -> None:
+        # Before it is read: a message that cannot be understood must not be delivered again.
         message.ack()
         try:
             self._receive(body)

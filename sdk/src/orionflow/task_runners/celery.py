@@ -54,6 +54,7 @@ class CeleryTaskRunner(ConcurrentTaskRunner):
 
     def stop(self, *, wait: bool = True) -> None:
         if not wait and self._caller is not None:
+            # Before the threads: they wait for outcomes, which this ends. With `wait`, they still need the caller.
             self._caller.close()
         super().stop(wait=wait)
         if wait and self._caller is not None:

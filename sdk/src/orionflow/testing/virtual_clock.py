@@ -7,6 +7,7 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 
+# Seconds of real time.
 STEP = 0.002
 
 
@@ -78,4 +79,5 @@ class VirtualClock:
 
     def _end(self) -> None:
         with self._moved:
+            # Sleeps that the clock skipped were not counted.
             self._sleeping = max(self._sleeping - 1, 0)
