@@ -29,6 +29,7 @@ class Limit:
     def wait(self, count: int) -> timedelta:
         if count < self.free:
             return timedelta()
+        # 2**20 s is longer than any wait; a larger power may be no float.
         return min(self.longest, timedelta(seconds=2.0 ** min(count - self.free, 20)))
 
 

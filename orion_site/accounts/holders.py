@@ -30,6 +30,7 @@ _FLOW_RUNS, _TASK_RUNS = "runs_flowrun", "runs_taskrun"
 # Other tables whose rows belong to a flow run, a task run, or both.
 _OF_RUNS = frozenset({"runs_artifact", "deployments_globalslot"})
 
+# The ids of the runs are inserted between the two parts of a statement, see `orchestration.tables.fetch`.
 _ABOVE = """
 WITH RECURSIVE above(id, caller) AS (
     SELECT f.id, f.parent_task_run_id FROM runs_flowrun f WHERE f.id IN """
@@ -51,6 +52,7 @@ def refuse_held_by_others(actor: Actor, reported: Collection[tuple[str, UUID | N
     Raises PermissionDenied.
     """
     runs = _runs_of(reported) - _of_wider_rights(actor, reported, Action.REPORT_ANY_RUN)
+    # Callers and agents count, whether or not the actor sees them.
     with seeing(None):
         holders = {account for (account,) in fetch(_ABOVE, [*runs], _HELD)}
     if holders - {actor.user_id}:

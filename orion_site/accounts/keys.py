@@ -36,6 +36,7 @@ from orionflow.contract.credentials import KEY_BEGINS
 
 logger = logging.getLogger("orion.accounts")
 
+# `last_used` is exact to this time only, so that not every request with a key writes.
 USED_EVERY = timedelta(minutes=1)
 _FORM = re.compile(r"orn_[A-Za-z0-9_-]{43}")
 
@@ -69,6 +70,7 @@ def actor_of_key(key: str) -> Actor:
     if found.expires is not None and found.expires <= now:
         raise KeyRefused(EXPIRED)
     if found.noted is None or found.noted < now - USED_EVERY:
+        # Before it is stored: requests of other threads in the meantime do not store it too.
         found.noted = now
         _note_use(found, now)
     return found.actor

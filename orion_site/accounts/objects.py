@@ -59,6 +59,7 @@ class NamedSight:
     @cached_property
     def reach(self) -> Reach:
         _discover()
+        # In the whole tables: a statement that is reduced would ask for this again.
         with seeing(None):
             return reaching[0](self._names, reading=self._reading)
 
@@ -75,12 +76,14 @@ class NamedSight:
 
     def only_seen(self, sql: str, *, has_params: bool) -> str:
         reads = READS.match(sql)
+        # A name that stands in a text only adds an expression that is not used.
         named = set(_tables().findall(sql)) if reads else set()
         parts = [self.cut(table) for table in sorted(named)] if reads else []
         cut = ", ".join(part for part in parts if part)
         if not reads or not cut:
             return sql
         if has_params:
+            # Conditions contain values as literals, and with parameters the driver reads % as a placeholder.
             cut = cut.replace("%", "%%")
         if reads["with"] is None:
             return f"WITH {cut} {sql}"
@@ -96,6 +99,7 @@ class NamedSight:
     def cut(self, table: str) -> str:
         """Return the CTE with the visible rows of the table; empty if all rows are visible."""
         rows = self.reach.table(table)
+        # NOT MATERIALIZED: the statement's own conditions reach the indexes of the table, however often it is named.
         return f'"{table}" AS NOT MATERIALIZED (SELECT * FROM {rows} o WHERE {self.condition(table, "o")})'
 
 
@@ -182,6 +186,7 @@ def refused_among(user_id: int, action: str, table: str, rows: Sequence[UUID]) -
     return {*rows} - {dialect().read_uuid(row) for (row,) in seen}
 
 
+# Conditions on the user stand in the join, so that authors who were deleted or disabled are rows too, and are refused.
 _AUTHORS = """
 SELECT a.author, u.username, u.is_superuser, g.role, g.kind, g.name
 FROM (SELECT DISTINCT author FROM {table} WHERE author IS NOT NULL) a
@@ -284,6 +289,7 @@ def _is_in_sight(request: HttpRequest | Request, sight: NamedSight | None) -> bo
             value = UUID(str(value))
         except ValueError:
             return False
+        # This statement is not converted by Django, and SQLite stores ids as bytes.
         value = value.bytes if connection.vendor == "sqlite" else value
     with seeing(sight), connection.cursor() as cursor:
         cursor.execute(f'SELECT 1 FROM "{table}" WHERE {column} = %s', [value])  # noqa: S608 (names are constants)

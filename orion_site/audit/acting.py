@@ -52,6 +52,7 @@ class RecordedAct:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         with transaction.atomic():
+            # The outermost transaction records, as an inner one may be rolled back alone.
             if self._depth:
                 yield
                 return
@@ -59,6 +60,7 @@ class RecordedAct:
             try:
                 _mark()
                 yield
+                # An inner block failed and its error was caught: nothing of this will be stored.
                 if transaction.get_rollback():
                     self.was_rolled_back = True
                 else:
@@ -89,6 +91,7 @@ class RecordedAct:
 
     def _record(self) -> None:
         notes = [*changed_objects(), *_named(self._notes)]
+        # The mark ends with the transaction on PostgreSQL; on SQLite its row, committed, would mark all later ones.
         _unmark()
         if notes:
             append([self._entry(note) for note in notes])
@@ -96,6 +99,7 @@ class RecordedAct:
 
     def _entry(self, note: Note) -> Entry:
         return Entry(
+            # Cut to the lengths of the columns: an act is not refused because a value of its entry is long.
             actor=self.who.actor[:255],
             key_id=self.who.key_id[:255],
             address=self.who.address[:64],

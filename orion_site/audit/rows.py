@@ -71,6 +71,7 @@ def changed_objects() -> list[Note]:
 
 def _changed_rows() -> dict[tuple[str, Any], _Row]:
     with connection.cursor() as cursor:
+        # Only rows of this transaction are visible: each transaction deletes its own before it commits.
         cursor.execute('SELECT id, "table", before, after FROM audit_change ORDER BY id')
         kept = cursor.fetchall()
         if kept:
@@ -85,6 +86,7 @@ def _changed_rows() -> dict[tuple[str, Any], _Row]:
         if known is None:
             rows[(table, row.id)] = row
         else:
+            # All changes of a row in one transaction are one, from its first image to its last.
             known.after = row.after
     return {key: row for key, row in rows.items() if not is_same(row.before, row.after)}
 

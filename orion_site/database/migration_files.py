@@ -35,6 +35,7 @@ def _has_migration_table() -> bool:
     catalogue = (
         "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'django_migrations'"
         if connection.vendor == "sqlite"
+        # Unlike the catalogues, this looks where an unqualified name is found: along the search path.
         else "SELECT 1 WHERE to_regclass('django_migrations') IS NOT NULL"
     )
     with connection.cursor() as cursor:

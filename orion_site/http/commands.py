@@ -70,6 +70,7 @@ def stop(session: Session, port: int | None, now: bool, timeout: float) -> None:
             time.sleep(0.5)
             os.kill(server.pid, signal.SIGTERM)
     until = time.monotonic() + timeout
+    # By the lock on its file: the number of a process that has ended may belong to another one.
     while server.pid in {one.pid for one in _servers()}:
         if time.monotonic() > until:
             raise CommandFailed(

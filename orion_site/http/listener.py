@@ -17,6 +17,7 @@ def bound_socket(options: ServerOptions) -> socket.socket:
     host = listening_address(options.host)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
+    # Otherwise the port stays taken for a minute by closed connections of the server that ran before.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, options.port))

@@ -99,6 +99,7 @@ def _locked(path: Path) -> Iterator[TextIO]:
         try:
             yield file
         finally:
+            # While it is still locked, so that no other process can have taken it for one of a killed server.
             path.unlink(missing_ok=True)
 
 
@@ -128,6 +129,7 @@ def _texts_of_locked(paths: Iterable[Path]) -> dict[Path, str]:
     for path in sorted(paths):
         with suppress(OSError), open(path, encoding="utf-8") as file:
             try:
+                # Shared: two processes that look at the same moment must not take each other for the server.
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 texts[path] = file.read()

@@ -31,6 +31,7 @@ def run_server(options: ServerOptions, *, on_ready: Callable[[str], None] = lamb
     """
     outside = os.environ.get("ORION_EXTERNAL_URL") or os.environ.get("ORION_UI_URL") or ""
     options = replace(options, base_path=options.base_path or urlsplit(outside).path)
+    # Bound and not yet listening: connections are refused until everything below is prepared.
     listener = bound_socket(options)
     try:
         address = address_of(listener, options.base_path)

@@ -25,6 +25,7 @@ CONNECTIONS_UNDER_LOAD = 15
 
 def prepare(options: ServerOptions) -> None:
     """Prepare home, settings, secret key and database, in this order."""
+    # Whatever goes into the environment goes first: settings are read from it, once, when Django is set up.
     host = ip_address(listening_address(options.host))
     if not host.is_loopback and not host.is_unspecified:
         os.environ["ORION_ALLOWED_HOSTS"] = ",".join(filter(None, [os.environ.get("ORION_ALLOWED_HOSTS"), str(host)]))

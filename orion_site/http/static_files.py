@@ -102,6 +102,7 @@ class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]
         if request.method != "GET" or "gzip" not in request.headers.get("Accept-Encoding", ""):
             return served
         if name not in self._packed:
+            # There are no more of these than files, as only names of files arrive here.
             self._packed[name] = gzip.compress(b"".join(served), mtime=0)
         served.close()
         headers = {key: value for key, value in served.headers.items() if key not in {"Content-Length", "ETag"}}

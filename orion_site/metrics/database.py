@@ -31,6 +31,7 @@ from runs.why.selectors.queue_blockers import blockers_of_queue
 
 # The queues that wait longest have lines of their own; all others share one.
 MOST_QUEUES = 200
+# Counting stops here, so that a scrape does not become slower as a queue grows.
 MOST_COUNTED = 10_000
 OTHERS = "(others)"
 WITHOUT_QUEUE = "(none)"
@@ -133,6 +134,7 @@ def database_figures() -> DatabaseFigures:
 
 def _holding() -> dict[UUID, tuple[UUID | None, int]]:
     """Return the number of runs that hold a slot of each queue, with the pool of the queue."""
+    # In literals, as in the condition of the partial index flow_run_holding_queue.
     types = " OR ".join(f"state_type = '{one}'" for one in in_order(HOLDING))
     read = dialect().read_uuid
     with connection.cursor() as cursor:
@@ -272,6 +274,7 @@ def _add_single_figures(found: DatabaseFigures, now: datetime) -> None:
         capped.format("events_notification WHERE standing = 'WAITING'", MOST_COUNTED),
         capped.format("events_event WHERE pending", MOST_COUNTED),
         *(capped.format(f"runs_problem WHERE status = '{one}'", MOST_COUNTED) for one in PROBLEM_STATUSES),
+        # Ids begin with their time. PostgreSQL 17 has no MIN of UUIDs.
         *(f"(SELECT id FROM {table} ORDER BY id LIMIT 1)" for table in ("runs_flowrun",)),
         "(SELECT MIN(timestamp) FROM runs_log)",
         "(SELECT MIN(received) FROM events_event)",

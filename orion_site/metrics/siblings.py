@@ -54,6 +54,7 @@ class Siblings:
         text = generate_latest(Collected(process.families(self.name)))
         with open(file.with_suffix(".new"), "wb", opener=private_opener) as new:
             new.write(text)
+        # In one step: other processes read the former figures or these, never a part.
         os.replace(new.name, file)
 
     def silent(self) -> dict[str, float]:
@@ -97,6 +98,7 @@ def join(name: str, server: int) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for other in folder.parent.iterdir():
         if other.name.isdecimal() and not Path(f"/proc/{other.name}").exists() and Path("/proc").exists():
+            # It belongs to a server that was killed. Only /proc says so here.
             shutil.rmtree(other, ignore_errors=True)
     siblings = Siblings(name, folder)
     threading.Thread(target=_publish_forever, args=(siblings,), name="orion-metrics", daemon=True).start()

@@ -30,6 +30,7 @@ class Shared:
         with self._lock:
             if self._found is None or time.monotonic() >= self._until:
                 self._found = database_figures()
+                # Counted from the end, as a busy database takes seconds to answer.
                 self._until = time.monotonic() + SHARED_SECONDS
             return self._found
 

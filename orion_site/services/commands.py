@@ -63,5 +63,6 @@ def schedule() -> None:
 def _until_stopped() -> threading.Event:
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
+        # Only a flag, because stopping waits for threads.
         signal.signal(number, lambda *_: over.set())
     return over

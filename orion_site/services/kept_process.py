@@ -12,6 +12,7 @@ from contextlib import suppress
 
 logger = logging.getLogger("orion.processes")
 
+# Seconds. A process that worked for longer is started again after the shortest pause.
 LONGEST_PAUSE = 30.0
 
 
@@ -42,6 +43,7 @@ class KeptProcess:
 
     @property
     def pid(self) -> int | None:
+        # Read once, as the keeping thread may replace it in between.
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
 
@@ -107,6 +109,7 @@ class KeptProcess:
             if self._over.is_set():
                 # It was asked to stop during the start.
                 process.terminate()
+            # A process that ended before it read its orders is logged like any other.
             with suppress(BrokenPipeError):
                 self._speak_with(process)
             process.wait()
@@ -115,6 +118,7 @@ class KeptProcess:
     def _speak_with(self, process: subprocess.Popen[bytes]) -> None:
         if self._message and process.stdin is not None:
             process.stdin.write(self._message)
+            # Flushed and left open, as the child ends when it is closed.
             process.stdin.flush()
         if self._on_line is not None and process.stdout is not None:
             for _ in process.stdout:
