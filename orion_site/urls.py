@@ -16,12 +16,12 @@ from orion_site.accounts.permissions import RoleRefused
 from orion_site.accounts.sign_in import sign_in, sign_out
 from orion_site.audit.pages import audit
 from orion_site.help.pages import help_index, help_page
-from orion_site.home.views import home
+from orion_site.home.pages import home
 from orion_site.metrics.views import metrics
 from orion_site.openapi.pages import api_root, redoc, swagger
 from orion_site.preferences.middleware import preferences
 from orion_site.preferences.pages import switch_zone
-from orion_site.search.views import search
+from orion_site.search.pages import search
 from orion_site.server_settings import pages as server_settings
 from orion_site.services.status import status
 from orion_site.urls_api import urlpatterns as api_urls

@@ -534,7 +534,7 @@ def test_the_number_of_planned_runs_leads_to_so_many_times(browser: Client):
 def test_tracks_omit_times_of_calendars_and_count_the_deployments_that_are_not_drawn(
     browser: Client, monkeypatch: pytest.MonkeyPatch, django_assert_max_num_queries: Any
 ):
-    monkeypatch.setattr("orion_site.home.views.NEXT_SHOWN", 1)
+    monkeypatch.setattr("orion_site.home.pages.NEXT_SHOWN", 1)
     quiet = Calendar.objects.create(name="quiet", ics=WHOLE_WEEK)
     for name in ("holidays", "other"):
         make_deployment(name, schedules=[HOURLY])
