@@ -1,4 +1,4 @@
-"""Requests of agents that wait for orders. A leaf: it knows ids, and nothing about rows.
+"""Requests of agents that wait for orders (long polls) in this process. Only ids are known here, no rows.
 
 A waiting request occupies its connection but no thread: the server's event loop holds it. Code that changes a run wakes
 the agent that executes it, from any thread. Waking an agent needlessly costs one extra response.
@@ -17,68 +17,69 @@ from uuid import UUID
 WAIT_HEADER = "Orion-Wait"
 
 
-class Seat:
+class WaitingRequest:
     """One waiting request. Create it on the event loop on which it waits."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._called = asyncio.Event()
+        self._woken = asyncio.Event()
 
-    def call(self) -> None:
-        self._loop.call_soon_threadsafe(self._called.set)
+    def wake(self) -> None:
+        """End the wait, from any thread."""
+        self._loop.call_soon_threadsafe(self._woken.set)
 
     async def wait(self, seconds: float) -> bool:
-        """Whether it was called before the time was over."""
+        """Wait at most `seconds`. Return whether it was woken."""
         try:
-            await asyncio.wait_for(self._called.wait(), seconds)
+            await asyncio.wait_for(self._woken.wait(), seconds)
         except TimeoutError:
             return False
         return True
 
 
-class Room:
-    """The waiting requests of all agents at this server."""
+class WaitingAgents:
+    """The waiting requests of all agents in this process. `exist` is set while there are any."""
 
     def __init__(self) -> None:
-        self._seats: defaultdict[UUID, set[Seat]] = defaultdict(set)
+        self._requests: defaultdict[UUID, set[WaitingRequest]] = defaultdict(set)
         self._lock = threading.Lock()
         self._closed = False
-        self.occupied = threading.Event()
+        self.exist = threading.Event()
 
     @contextmanager
-    def seat(self, agent_id: UUID) -> Iterator[Seat]:
+    def request(self, agent_id: UUID) -> Iterator[WaitingRequest]:
         """Register a waiting request. Do this before computing the response, so that later changes are not missed."""
-        seat = Seat()
+        request = WaitingRequest()
         with self._lock:
-            self._seats[agent_id].add(seat)
-            self.occupied.set()
+            self._requests[agent_id].add(request)
+            self.exist.set()
         if self._closed:
-            seat.call()
+            request.wake()
         try:
-            yield seat
+            yield request
         finally:
             with self._lock:
-                self._seats[agent_id].discard(seat)
-                if not self._seats[agent_id]:
-                    del self._seats[agent_id]
-                if not self._seats:
-                    self.occupied.clear()
+                self._requests[agent_id].discard(request)
+                if not self._requests[agent_id]:
+                    del self._requests[agent_id]
+                if not self._requests:
+                    self.exist.clear()
 
-    def waiting(self) -> set[UUID]:
+    def ids(self) -> set[UUID]:
         with self._lock:
-            return set(self._seats)
+            return set(self._requests)
 
     def wake(self, agent_id: UUID) -> None:
         with self._lock:
-            seats = list(self._seats.get(agent_id, ()))
-        for seat in seats:
-            seat.call()
+            requests = list(self._requests.get(agent_id, ()))
+        for request in requests:
+            request.wake()
 
     def close(self) -> None:
         """Wake all requests, because the server stops."""
         self._closed = True
-        for agent_id in self.waiting():
+        for agent_id in self.ids():
             self.wake(agent_id)
 
 
-room = Room()
+waiting_agents = WaitingAgents()

@@ -19,7 +19,7 @@ from twisted.internet import defer, main, tcp
 from twisted.internet import reactor as installed_reactor
 from twisted.logger import globalLogBeginner
 
-from deployments.dispatch.waiting_agents import room
+from deployments.dispatch.waiting_agents import waiting_agents
 from orion_site.http.connections import BoundedHTTPFactory, most_waiting, raise_descriptor_limit
 from orion_site.http.peers import OWN_USER
 from orion_site.http.turns import Turns
@@ -124,7 +124,7 @@ class LoopbackServer(Server):  # type: ignore[misc]  # daphne has no types
             self.turns.leave()
         if self.before_end is not None:
             await self._drain(self.before_end)
-        room.close()
+        waiting_agents.close()
         self._accept_no_more()
         for protocol in list(self.connections):
             if hasattr(protocol, "go_away"):

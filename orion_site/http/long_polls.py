@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.db import close_old_connections
 
-from deployments.dispatch.waiting_agents import WAIT_HEADER, Room, Seat, room
+from deployments.dispatch.waiting_agents import WAIT_HEADER, WaitingAgents, WaitingRequest, waiting_agents
 
 logger = logging.getLogger("orion.agents")
 
@@ -26,13 +26,13 @@ LOOK_SECONDS = 0.5
 LOOKS_FOR_LOST = 4
 
 
-def seat_for(scope: dict[str, Any]) -> AbstractContextManager[Seat | None]:
-    """Return a seat for an agent's request that may have to wait; none for other requests."""
+def waiting_request(scope: dict[str, Any]) -> AbstractContextManager[WaitingRequest | None]:
+    """Register an agent's request for orders, which may have to wait; None for other requests."""
     agent_id = _agent_of(scope)
     if agent_id is None:
         return nullcontext()
     _watch.begin()
-    return room.seat(agent_id)
+    return waiting_agents.request(agent_id)
 
 
 def _agent_of(scope: dict[str, Any]) -> UUID | None:
@@ -52,22 +52,22 @@ def seconds_to_wait(headers: list[tuple[bytes, bytes]]) -> float:
     return float(dict(headers).get(HEADER, b"0"))
 
 
-async def is_called(seat: Seat, seconds: float, receive: Callable[[], Awaitable[dict[str, Any]]]) -> bool:
+async def is_woken(request: WaitingRequest, seconds: float, receive: Callable[[], Awaitable[dict[str, Any]]]) -> bool:
     """Wait until one of the agent's runs changes. Return False after `seconds`, or if the client disconnects."""
-    called, gone = asyncio.ensure_future(seat.wait(seconds)), asyncio.ensure_future(receive())
+    woken, gone = asyncio.ensure_future(request.wait(seconds)), asyncio.ensure_future(receive())
     try:
-        await asyncio.wait({called, gone}, return_when=asyncio.FIRST_COMPLETED)
-        return called.done() and called.result()
+        await asyncio.wait({woken, gone}, return_when=asyncio.FIRST_COMPLETED)
+        return woken.done() and woken.result()
     finally:
-        called.cancel()
+        woken.cancel()
         gone.cancel()
 
 
 class Watch:
     """The thread that reads the database while agents wait."""
 
-    def __init__(self, waited: Room) -> None:
-        self._room = waited
+    def __init__(self, agents: WaitingAgents) -> None:
+        self._agents = agents
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -81,7 +81,7 @@ class Watch:
         cancelled: set[tuple[UUID, UUID]] = set()
         attempts: dict[tuple[UUID, UUID], int] = {}
         for number in count():
-            self._room.occupied.wait()
+            self._agents.exist.wait()
             cancelled = self._looked(self.look, cancelled)
             if number % LOOKS_FOR_LOST == 0:
                 attempts = self._looked(self.look_for_lost, attempts)
@@ -101,9 +101,9 @@ class Watch:
         """Wake each agent that has a run to cancel, once for each run."""
         from deployments.dispatch.services.heartbeats import cancelling_runs_of
 
-        wanted = cancelling_runs_of(self._room.waiting())
+        wanted = cancelling_runs_of(self._agents.ids())
         for agent_id in {agent for agent, _ in wanted - known}:
-            self._room.wake(agent_id)
+            self._agents.wake(agent_id)
         return wanted
 
     def look_for_lost(self, known: dict[tuple[UUID, UUID], int]) -> dict[tuple[UUID, UUID], int]:
@@ -113,10 +113,10 @@ class Watch:
         """
         from deployments.dispatch.services.heartbeats import agents_of_lost, attempts_of
 
-        attempts = attempts_of(self._room.waiting())
+        attempts = attempts_of(self._agents.ids())
         for agent_id in agents_of_lost({key: epoch for key, epoch in known.items() if attempts.get(key) != epoch}):
-            self._room.wake(agent_id)
+            self._agents.wake(agent_id)
         return attempts
 
 
-_watch = Watch(room)
+_watch = Watch(waiting_agents)

@@ -19,7 +19,7 @@ from urllib.parse import unquote_to_bytes
 
 from orchestration.api.later import CAME_TO, WAITS, LaterAnswer
 from orion_site.accounts.guard import is_loopback
-from orion_site.http.long_polls import is_called, seat_for, seconds_to_wait
+from orion_site.http.long_polls import is_woken, seconds_to_wait, waiting_request
 from orion_site.http.peers import OWN_USER
 from orion_site.http.shared_answers import Answer, SharedAnswers
 from orion_site.http.thread_pools import BoundedPool
@@ -102,13 +102,13 @@ class WSGIAdapter:
             error = await _error_of(answer.to_come)
             return answer.with_content() if error is None else await asked(**{CAME_TO: error})
 
-        with seat_for(scope) as seat:
+        with waiting_request(scope) as request:
             answer = await asked()
             if (
                 answer is not None
-                and seat is not None
+                and request is not None
                 and (seconds := seconds_to_wait(answer.headers))
-                and await is_called(seat, seconds, receive)
+                and await is_woken(request, seconds, receive)
             ):
                 answer = await asked() or answer
         return answer or refusal(503, "The server is busy; ask again in a second.", (b"retry-after", b"1"))

@@ -9,7 +9,7 @@ from django.db import connections
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
 
-from deployments.dispatch.waiting_agents import room
+from deployments.dispatch.waiting_agents import waiting_agents
 from orchestration.measured import Distribution, claim_attempts, claim_delay, report_delay
 from orion_site.database.sqlite.gate import gates
 from orion_site.http.thread_pools import pools
@@ -103,7 +103,7 @@ def _sockets() -> Iterator[Metric]:
         "orion_sockets_limit", "So many websockets may be open.", ("of",), (((one.of,), one.most) for one in own)
     )
     yield gauge(
-        "orion_agents_following", "Agents whose requests wait here for orders.", (), [((), len(room.waiting()))]
+        "orion_agents_following", "Agents whose requests wait here for orders.", (), [((), len(waiting_agents.ids()))]
     )
 
 

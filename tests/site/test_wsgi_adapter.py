@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from deployments.dispatch.waiting_agents import room
+from deployments.dispatch.waiting_agents import waiting_agents
 from orchestration.api.later import CAME_TO, WAITS, LaterAnswer
 from orion_site.http.thread_pools import BoundedPool
 from orion_site.http.wsgi_adapter import WSGIAdapter
@@ -270,14 +270,14 @@ async def test_a_request_for_orders_is_answered_when_something_is_wanted_of_its_
     await asyncio.to_thread(application.asked.acquire)
 
     application.orders = b"[1]"
-    room.wake(uuid4())
+    waiting_agents.wake(uuid4())
     await asyncio.sleep(0)
     assert not answering.done()
-    room.wake(AGENT)
+    waiting_agents.wake(AGENT)
     await answering
 
     assert exchange.body == b"[1]"
-    assert room.waiting() == set()
+    assert waiting_agents.ids() == set()
 
 
 async def test_orders_that_come_during_a_request_are_not_missed():
@@ -286,7 +286,7 @@ async def test_orders_that_come_during_a_request_are_not_missed():
     def waking(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         answer = application(environ, start_response)
         application.orders = b"[1]"
-        room.wake(AGENT)
+        waiting_agents.wake(AGENT)
         return answer
 
     await adapter_of(waking)(exchange.scope, exchange.receive, exchange.send)
@@ -309,8 +309,8 @@ async def test_waiting_for_orders_takes_no_thread():
     await adapter(ordinary.scope, ordinary.receive, ordinary.send)
 
     assert ordinary.status == 200
-    for agent in room.waiting():
-        room.wake(agent)
+    for agent in waiting_agents.ids():
+        waiting_agents.wake(agent)
     for one in waiting:
         await one
         while adapter._ordinary.admitted:

@@ -19,9 +19,9 @@ from django.db import close_old_connections
 from django.db.models import OuterRef, Q, Subquery
 
 from deployments.dispatch import hint_sender as dispatch
-from deployments.dispatch import waiting_agents as waiting
 from deployments.dispatch.selectors.due import due_ids
 from deployments.dispatch.selectors.liveness import online
+from deployments.dispatch.waiting_agents import waiting_agents
 from deployments.models import Lease, Worker, WorkQueue
 from orchestration.compiled import Compiled
 from orchestration.core.states import StateType
@@ -205,7 +205,7 @@ def run_changed(kind: str, run_id: UUID, state_type: str) -> None:
     Called after the commit in the thread of a request, so another thread does the search.
     """
     if kind == "agent":
-        waiting.room.wake(run_id)
+        waiting_agents.wake(run_id)
     if kind == "flow-run" and state_type == StateType.SCHEDULED and dispatch.is_configured():
         _finder().wake()
 
