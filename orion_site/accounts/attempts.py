@@ -56,7 +56,8 @@ def begin_attempt(*, name: str, address: str, now: datetime) -> int:
 
 
 def attempt_succeeded(*, name: str, address: str) -> None:
-    """Delete the failures of the account, at this address and in total, and subtract one from those of the address."""
+    """Delete the failures of the account, and the one that this attempt counted for the address, with its wait."""
+    # In the order of `_limits`.
     at_address, address_alone, account = _limits(name, address)
     with write_transaction():
         SignInFailures.objects.filter(subject__in=[at_address, account]).delete()

@@ -61,18 +61,20 @@ class Ahead:
 
 
 def ahead(planned: Sequence[FlowRun], now: datetime, *, is_cut: bool) -> Ahead:
-    hours = Plan([], now, now, now + NEXT_WITHIN, Count(0), None)
-    rows = planned_ahead(runs=planned, most=NEXT_SHOWN, now=now, end=hours.end)
-    tracks = [(row, planned_path(row.planned, row.planned_count, hours)) for row in rows]
-    others = len({(run.flow_id, run.deployment_id) for run in planned}) - len(rows)
-    return Ahead(tracks, ticks_of(hours, days=False), WIDTH, HEIGHT, Count(others, capped=is_cut))
+    # A plan without rows: only its axis of time is drawn.
+    axis = Plan([], begin=now, now=now, end=now + NEXT_WITHIN, others=Count(0), drawn_from=None)
+    shown = planned_ahead(runs=planned, most=NEXT_SHOWN, now=now, end=axis.end)
+    tracks = [(row, planned_path(row.planned, row.planned_count, axis)) for row in shown]
+    others = len({(run.flow_id, run.deployment_id) for run in planned}) - len(shown)
+    return Ahead(tracks, ticks_of(axis, days=False), WIDTH, HEIGHT, Count(others, capped=is_cut))
 
 
 @requires(Action.READ_RUNS)
 @live_page
 def home(request: HttpRequest) -> HttpResponse:
-    words = request.GET.get("since", "")
-    words = words if words in RANGES else USUAL_RANGE
+    chosen = request.GET.get("since", "")
+    chosen = chosen if chosen in RANGES else USUAL_RANGE
+    label, period = RANGES[chosen]
     tag = request.GET.get("tag", "").strip()
     now = current_time()
     workers = list(Worker.objects.filter(online(now)).order_by("name"))
@@ -82,12 +84,11 @@ def home(request: HttpRequest) -> HttpResponse:
     due = [run for run in scheduled if run.next_scheduled_start_time and run.next_scheduled_start_time <= now]
     planned = scheduled[len(due) :]
     waiting = waiting_groups(due, workers=workers, holding=holding, now=now)
-    since = RANGES[words][1]
     running = [run for run in on_their_way if run.state_type == StateType.RUNNING]
     running = sorted(running, key=lambda run: run.start_time or now)[:RUNNING_SHOWN]
-    set_back = setbacks(since=now - since, now=now, until=now + DEADLINES_WITHIN, tag=tag)
+    set_back = setbacks(since=now - period, now=now, until=now + DEADLINES_WITHIN, tag=tag)
     coming = [one for one in set_back if one.kind == Kind.FINISH and one.over is None]
-    failures = failures_of(since=now - since, tag=tag)
+    failures = failures_of(since=now - period, tag=tag)
     others: list[Origin] = [*running, *reversed(coming)]
     deployments, flows, usual = rows(first=failures.flows, planned=planned, others=others, now=now, tag=tag)
     needs = needs_of(
@@ -98,7 +99,7 @@ def home(request: HttpRequest) -> HttpResponse:
         usual=usual,
         now=now,
         tag=tag,
-        words=words,
+        words=chosen,
     )
     context = {
         "section": "home",
@@ -109,9 +110,9 @@ def home(request: HttpRequest) -> HttpResponse:
         "rows": [Row(line, bars_of(line.runs, now)) for line in flows],
         "ahead": ahead(planned, now, is_cut=len(scheduled) == LOOKED_AT) if is_shown(request, "next") else None,
         "deployments": deployments,
-        "ranges": [(value, label) for value, (label, _) in RANGES.items()],
-        "since": words,
-        "since_words": RANGES[words][0].lower(),
+        "ranges": [(value, name) for value, (name, _) in RANGES.items()],
+        "since": chosen,
+        "since_words": label.lower(),
         "tag": tag,
         "checked": now,
         "address": request.build_absolute_uri(reverse("home")).rstrip("/"),

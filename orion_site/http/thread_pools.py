@@ -34,10 +34,10 @@ class BoundedPool:
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=f"orion-{name}")
         self._limit = in_flight
         # One sender cannot use the whole limit: the server would then be busy for all others.
-        self._of_one = max(1, in_flight * 3 // 4)
+        self._limit_of_one = max(1, in_flight * 3 // 4)
         self._admitted = 0
         self._is_closed = False
-        self._of = Counter[bytes]()
+        self._admitted_of = Counter[bytes]()
         self._changed = Condition()
         pools.add(self)
 
@@ -52,26 +52,30 @@ class BoundedPool:
     def admit(self, who: bytes = b"") -> bool:
         """Admit another request of a sender, until `leave`. Return False if there are too many, or after `close`."""
         with self._changed:
-            if self._is_closed or self._admitted >= self._limit or (who and self._of[who] >= self._of_one):
+            if (
+                self._is_closed
+                or self._admitted >= self._limit
+                or (who and self._admitted_of[who] >= self._limit_of_one)
+            ):
                 self.refused += 1
                 return False
             self._admitted += 1
-            self._of[who] += 1
+            self._admitted_of[who] += 1
             return True
 
     def keep(self, who: bytes, until: Future[Any]) -> None:
         """Count a request that no longer needs a thread until the future is done."""
         with self._changed:
             self._admitted += 1
-            self._of[who] += 1
+            self._admitted_of[who] += 1
         until.add_done_callback(lambda _: self.leave(who))
 
     def leave(self, who: bytes = b"") -> None:
         with self._changed:
             self._admitted -= 1
-            self._of[who] -= 1
-            if not self._of[who]:
-                del self._of[who]
+            self._admitted_of[who] -= 1
+            if not self._admitted_of[who]:
+                del self._admitted_of[who]
             self._changed.notify_all()
 
     def start(self, who: bytes, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:

@@ -88,7 +88,7 @@ class CommandingAdmin(BoundedAdmin):
         return [one for one in self.commands if may(actor, one.needs)]
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        own = {one.name: (partial(_given, one), one.name, one.words) for one in self.commands_for(request)}
+        own = {one.name: (partial(_confirm_or_execute, one), one.name, one.words) for one in self.commands_for(request)}
         return {**own, **super().get_actions(request)}
 
     def response_action(self, request: HttpRequest, queryset: Any, *more: Any) -> Any:
@@ -106,7 +106,9 @@ class CommandingAdmin(BoundedAdmin):
         return super().render_change_form(request, context, *args, **kwargs)
 
 
-def _given(command: Command, options: CommandingAdmin, request: HttpRequest, queryset: Any) -> HttpResponse:
+def _confirm_or_execute(
+    command: Command, model_admin: CommandingAdmin, request: HttpRequest, queryset: Any
+) -> HttpResponse:
     """Show the confirmation page; after confirmation execute the command, and return to the list."""
     found = list(queryset[: SCOPE + 1])
     # In the order in which other code locks rows.
@@ -115,17 +117,19 @@ def _given(command: Command, options: CommandingAdmin, request: HttpRequest, que
     form = command.form(request.POST if answered else None)
     author, now = _operator(request), current_time()
     if "confirmed" in request.POST and form.is_valid():
-        _do(command, options, request, rows, Asked(now, author, form.cleaned_data))
-        return redirect(_back(request, options))
+        _execute(command, model_admin, request, rows, Asked(now, author, form.cleaned_data))
+        return redirect(_back(request, model_admin))
     values = form.cleaned_data if form.is_bound and form.is_valid() else None
     is_judged = values is not None or not form.fields
-    refused = _judged(command, rows, Asked(now, author, values or {})) if is_judged else {}
-    return _question(command, options, request, rows, refused, form, is_judged=is_judged, is_cut=len(found) > SCOPE)
+    refused = _refusals(command, rows, Asked(now, author, values or {})) if is_judged else {}
+    return _confirmation_page(
+        command, model_admin, request, rows, refused, form, is_judged=is_judged, is_cut=len(found) > SCOPE
+    )
 
 
-def _question(
+def _confirmation_page(
     command: Command,
-    options: CommandingAdmin,
+    model_admin: CommandingAdmin,
     request: HttpRequest,
     rows: Sequence[Any],
     refused: Mapping[Any, str],
@@ -135,11 +139,11 @@ def _question(
     is_cut: bool,
 ) -> HttpResponse:
     concerned = [row for row in rows if row.pk not in refused]
-    words = options.opts.verbose_name if len(concerned) == 1 else options.opts.verbose_name_plural
+    words = model_admin.opts.verbose_name if len(concerned) == 1 else model_admin.opts.verbose_name_plural
     context = {
-        **options.admin_site.each_context(request),
+        **model_admin.admin_site.each_context(request),
         "title": f"{command.words} {len(concerned)} {words}?" if concerned else f"Nothing to do: {command.words}",
-        "opts": options.opts,
+        "opts": model_admin.opts,
         "command": command,
         "concerned": concerned,
         "shown": concerned[:SHOWN],
@@ -152,13 +156,15 @@ def _question(
         "scope": SCOPE,
         "words": words,
         "selected": helpers.ACTION_CHECKBOX_NAME,
-        "list": reverse(f"admin:{options.opts.app_label}_{options.opts.model_name}_changelist"),
-        "back": _back(request, options),
+        "list": reverse(f"admin:{model_admin.opts.app_label}_{model_admin.opts.model_name}_changelist"),
+        "back": _back(request, model_admin),
     }
     return TemplateResponse(request, "admin/command.html", context)
 
 
-def _do(command: Command, options: CommandingAdmin, request: HttpRequest, rows: Sequence[Any], asked: Asked) -> None:
+def _execute(
+    command: Command, model_admin: CommandingAdmin, request: HttpRequest, rows: Sequence[Any], asked: Asked
+) -> None:
     done, refused = [], Counter[str]()
     # Deleting a row clears its key.
     keys = {id(row): row.pk for row in rows}
@@ -176,14 +182,14 @@ def _do(command: Command, options: CommandingAdmin, request: HttpRequest, rows: 
             action_flag=DELETION if command.is_deletion else CHANGE,
             change_message=f"{command.words}{f': {reason}' if reason else ''}.",
         )
-        words = options.opts.verbose_name if len(done) == 1 else options.opts.verbose_name_plural
+        words = model_admin.opts.verbose_name if len(done) == 1 else model_admin.opts.verbose_name_plural
         messages.success(request, f"{capfirst(command.words)}: {len(done)} {words} {command.done}.")
     for reason, number in refused.most_common(5):
         messages.warning(request, f"{number} stayed as {'it is' if number == 1 else 'they are'}: {reason}")
 
 
 @repeated_on_conflict
-def _judged(command: Command, rows: Sequence[Any], asked: Asked) -> dict[Any, str]:
+def _refusals(command: Command, rows: Sequence[Any], asked: Asked) -> dict[Any, str]:
     """Return the reasons why the command would be refused, by key."""
     judge = command.judge
     if judge is not None:
@@ -209,9 +215,9 @@ def _operator(request: HttpRequest) -> str:
     return actor_of(request).name if name == OWNER_NAME else name
 
 
-def _back(request: HttpRequest, options: CommandingAdmin) -> str:
+def _back(request: HttpRequest, model_admin: CommandingAdmin) -> str:
     """Return the address of the list as the user saw it."""
     asked = request.POST.get("back", request.get_full_path())
-    home = reverse(f"admin:{options.opts.app_label}_{options.opts.model_name}_changelist")
+    home = reverse(f"admin:{model_admin.opts.app_label}_{model_admin.opts.model_name}_changelist")
     is_ours = asked.startswith(home) and url_has_allowed_host_and_scheme(asked, allowed_hosts=None)
     return asked if is_ours else home

@@ -55,7 +55,7 @@ class GlobalPage:
 
 
 def limits_page(*, now: datetime) -> LimitsPage:
-    """Return all limits, with three queries."""
+    """Return the limits by name, up to `LIMITS_SHOWN` of each kind."""
     # Subqueries, because rows cannot be grouped where sight limits them.
     held_of = Slot.objects.filter(limit=OuterRef("pk")).order_by().values("limit")
     counted = ConcurrencyLimit.objects.annotate(

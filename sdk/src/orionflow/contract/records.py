@@ -1,4 +1,4 @@
-"""Further records on the wire: artifacts, inputs, saved searches, and services."""
+"""Artifacts, inputs of flow runs, saved searches, and the health of the server's services on the wire."""
 
 from __future__ import annotations
 

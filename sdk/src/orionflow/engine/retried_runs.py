@@ -56,7 +56,10 @@ class RetriedRun:
         """Let the call run unchanged."""
 
     def of_call(self, key: str, dynamic_key: str, known: State[Any] | None) -> State[Any] | Again | None:
-        """Return the recorded result for the call, AGAIN, or None if the API's own answer decides."""
+        """Return the recorded result for the call, AGAIN, or None if the API's own answer decides.
+
+        `known` is its state in an earlier attempt of this run; `before` that in the run that this one continues.
+        """
         before = self._calls.get((key, dynamic_key))
         if self._is_whole:
             found: State[Any] | Again | None = None if before is None else AGAIN
@@ -121,11 +124,13 @@ def _can_be_taken(key: str, state: State[Any] | None) -> bool:
 
 
 class _Retry:
-    """The part that all sources of one attempt share."""
+    """The common part of all sources of one attempt: the API, states that are not reused, and numbers of calls."""
 
     def __init__(self, client: OrionClient, run_id: UUID) -> None:
         self.client, self.run_id = client, run_id
         self.tally = Tally()
+        # Ids of states that are not reused: those of calls that run again completely, and in addition those of nested
+        # flows of which a part runs again.
         self.again: frozenset[UUID] = frozenset()
         self.set_aside: frozenset[UUID] = frozenset()
 
@@ -146,6 +151,7 @@ class _Retry:
             source_id, after = page.source_id, page.after
 
     def root(self) -> RetriedRun:
+        """Read which states are not reused, and return the source for the calls of the retried run itself."""
         pages = list(self._pages(None))
         self.again = frozenset(one for page in pages for one in page.again)
         self.set_aside = self.again.union(one for page in pages for one in page.entered)

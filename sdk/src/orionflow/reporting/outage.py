@@ -9,7 +9,7 @@ from orionflow.client.transport import Patience
 from orionflow.errors import ApiError, ApiUnreachable, DatabaseNotReady
 from orionflow.reporting.delivery import is_hopeless
 
-# The server may have failed on one item; after this many failures the batch is searched for it.
+# After this many failures, the batch is searched for an item that the server fails on.
 FAILURES_BEFORE_SUSPICION = 3
 
 
@@ -28,7 +28,8 @@ class Outage:
         return self.error is not None
 
     @property
-    def looks_like_the_batch(self) -> bool:
+    def may_be_one_item(self) -> bool:
+        """Whether a single item may make the server fail, so that halves of the batch are tried."""
         return self.failures >= FAILURES_BEFORE_SUSPICION
 
     def note_failure(self, error: ApiError, now: float) -> None:

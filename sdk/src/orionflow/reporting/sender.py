@@ -203,7 +203,7 @@ class Sender:
         with self.lock:
             head = self.backlog.head(self._pace.batch_size)
             logs = self.logs.head(self._pace.batch_size)
-            suspicious = self._outage.looks_like_the_batch
+            suspicious = self._outage.may_be_one_item
             self._pace.begin()
         try:
             if head.items:

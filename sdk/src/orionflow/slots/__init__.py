@@ -34,6 +34,7 @@ LEASE_SECONDS = 60.0
 # Seconds; slots may become free sooner than their usual holding time suggests.
 LONGEST_PAUSE = 15.0
 SHORTEST_PAUSE = 0.05
+# The status of an answer without a free slot.
 FULL = 423
 
 
@@ -93,7 +94,7 @@ class concurrency:
             call = _lease(self._names, self._occupy)
             taken = yield from _when_there_is_room(client, call, self._names, self._timeout)
         except BaseException:
-            _done_with(client)
+            _close_own(client)
             raise
         leases = tuple(limit.lease_id for limit in taken if limit.lease_id)
         self._held = Held(client, self._names, leases, LEASE_SECONDS)
@@ -116,7 +117,7 @@ class concurrency:
             except ApiError as error:
                 # The block has finished its work, and the lease expires by itself.
                 logger.warning("The slots of %s could not be given back: %s", ", ".join(held.names), error)
-        _done_with(held.client)
+        _close_own(held.client)
 
 
 def rate_limit(names: str | Sequence[str], occupy: int = 1, timeout_seconds: float | None = None) -> Any:
@@ -140,7 +141,7 @@ def _keep_to_rate(names: tuple[str, ...], occupy: int, timeout: float | None) ->
     try:
         yield from _when_there_is_room(client, call, names, timeout)
     finally:
-        _done_with(client)
+        _close_own(client)
 
 
 def _when_there_is_room(
@@ -193,7 +194,8 @@ def _client_here() -> Steps[OrionClient]:
     return flow_run.client
 
 
-def _done_with(client: OrionClient) -> None:
+def _close_own(client: OrionClient) -> None:
+    """Close a client that `_client_here` created."""
     flow_run = FlowRunContext.get()
     if flow_run is None or flow_run.client is not client:
         client.close()
