@@ -115,6 +115,7 @@ def _deployments_of(runs: Collection[UUID]) -> dict[UUID, UUID | None]:
 
 def _ids(found: Collection[UUID], is_sqlite: bool) -> str:
     if is_sqlite:
+        # SQLite stores ids as bytes. For none of them, IN (NULL) is never true.
         blobs = sorted(f"X'{one.hex}'" for one in found)
         return f"({', '.join(blobs) or 'NULL'})"
     return constants(found)
@@ -157,6 +158,7 @@ def of_worker(reach: Reach, row: str) -> str:
     is_named = f"('prefect.work-queue.' || j.value IN {reach.resources})"
     by_queues = (
         f"NOT {row}.serves_pool AND EXISTS (SELECT 1 FROM {served} WHERE {is_named}) "
+        # IS NOT TRUE, because IN of a list without values is NULL, and not false.
         f"AND NOT EXISTS (SELECT 1 FROM {served} WHERE {is_named} IS NOT TRUE)"
     )
     return f"({row}.work_pool_id IN {reach.pools} OR {by_queues})"

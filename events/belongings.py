@@ -23,6 +23,7 @@ def of_event(reach: Reach, row: str) -> str:
 def _id(reach: Reach, row: str, kind: str) -> str:
     """Return SQL for the id in the name of a resource of that kind; null for others. Any client may report any name."""
     begin, rest = f"substr({row}.resource_id, 1, {len(kind)})", f"substr({row}.resource_id, {len(kind) + 1})"
+    # CASE, because only this fixes what is evaluated first: on PostgreSQL the cast of another text would fail.
     if reach.is_sqlite:
         return f"CASE WHEN {begin} = '{kind}' THEN orion_id({rest}) END"
     return f"CASE WHEN {begin} = '{kind}' AND {rest} ~ '^{_ID}$' THEN ({rest})::uuid END"

@@ -56,6 +56,7 @@ def unconverted(rows: QuerySet[Any, Any]) -> list[tuple[Any, ...]]:
     """
     try:
         sql, params = rows.query.sql_with_params()
+    # Django knows without asking that no row matches, as for IN with an empty list.
     except EmptyResultSet:
         return []
     with reader().cursor() as cursor:

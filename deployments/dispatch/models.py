@@ -57,6 +57,7 @@ class Lease(models.Model):
     expires_at = models.DateTimeField()
 
     class Meta:
+        # The reconciler: which leases have expired?
         indexes = [models.Index(fields=["expires_at"], name="lease_by_end")]
 
     def __str__(self) -> str:

@@ -26,6 +26,7 @@ class WaitingRequest:
 
     def wake(self) -> None:
         """End the wait, from any thread."""
+        # An asyncio event may be set only on its loop, and runs are changed by threads.
         self._loop.call_soon_threadsafe(self._woken.set)
 
     async def wait(self, seconds: float) -> bool:
@@ -42,6 +43,7 @@ class WaitingAgents:
 
     def __init__(self) -> None:
         self._requests: defaultdict[UUID, set[WaitingRequest]] = defaultdict(set)
+        # Protects `_requests`, and keeps `exist` in step with it.
         self._lock = threading.Lock()
         self._closed = False
         self.exist = threading.Event()
@@ -53,6 +55,7 @@ class WaitingAgents:
         with self._lock:
             self._requests[agent_id].add(request)
             self.exist.set()
+        # Asked after it was added: `close` finds this request, or was called before and is noticed here.
         if self._closed:
             request.wake()
         try:

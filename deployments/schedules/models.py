@@ -47,6 +47,7 @@ class Schedule(Row):
 
     class Meta:
         ordering = ["created", "id"]
+        # The planner: which schedules are to be planned?
         indexes = [models.Index(fields=["plan_at"], name="schedule_to_plan", condition=Q(plan_at__isnull=False))]
 
     def __str__(self) -> str:
@@ -82,6 +83,7 @@ class Deadline(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["flow_run", "kind"], name="one_deadline_of_a_kind")]
+        # The service of lateness: which deadlines have passed unnoticed?
         indexes = [models.Index(fields=["due"], name="deadline_to_watch", condition=Q(missed_at__isnull=True))]
 
     def __str__(self) -> str:

@@ -56,6 +56,7 @@ class TriggerState(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["automation", "trigger", "bucket"], name="one_tally_per_bucket"),
         ]
+        # For the evaluation of triggers whose time is over.
         indexes = [models.Index(fields=["ends_at"], name="tally_ending")]
 
     def __str__(self) -> str:
@@ -77,6 +78,7 @@ class ActionRun(models.Model):
         db_table = "events_firing"
         ordering = ["-created", "-id"]
         indexes = [
+            # For the actions that have to be run, in order.
             models.Index(fields=["created"], name="firing_to_do", condition=models.Q(done_at=None)),
             # For the actions of an automation, newest first.
             models.Index(fields=["automation", "created"], name="firing_of_automation"),

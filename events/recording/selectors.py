@@ -138,6 +138,7 @@ def _fitting(value: str, key: str, patterns: Sequence[str]) -> Iterator[Conditio
 
 def _any_of(patterns: Sequence[str], comparison: str, key: str) -> Condition:
     each = "json_each(%s)" if connection.vendor == "sqlite" else "jsonb_array_elements_text(%s)"
+    # In the order of the placeholders: the patterns, and then the label, which is part of the comparison.
     return f"EXISTS (SELECT 1 FROM {each} AS p WHERE {comparison})", [json.dumps(patterns), key]
 
 

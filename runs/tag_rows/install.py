@@ -20,6 +20,7 @@ _WITHOUT_OLD = "DELETE FROM {tags} WHERE run_id = OLD.id AND tag IN (SELECT valu
 _SQLITE = {
     "insert": ("INSERT ON {runs} WHEN NEW.tags <> '[]'", _OF_NEW),
     "update": ("UPDATE OF tags ON {runs} WHEN NEW.tags <> OLD.tags", f"{_WITHOUT_OLD} {_OF_NEW}"),
+    # Only without a change of tags: the trigger above writes the new start, too.
     "moved": (
         "UPDATE OF expected_start_time ON {runs} WHEN NEW.tags <> '[]' AND NEW.tags = OLD.tags "
         "AND NEW.expected_start_time IS NOT OLD.expected_start_time",
@@ -43,6 +44,7 @@ BEGIN
 END
 $$
 """
+# The conditions belong to the triggers, so that the function is not called for runs without tags.
 _POSTGRESQL = {
     "insert": ("INSERT ON {runs}", "NEW.tags <> '[]'"),
     "update": (
@@ -86,6 +88,7 @@ def _install(cursor: Any, tables: Tables, names: dict[str, str]) -> None:
         drop_triggers(cursor, names)
         for statement in _triggers():
             cursor.execute(statement.format(**spelled))
+        # After the triggers: creating them locks the table, so that no run is written from then on.
         cursor.execute("DELETE FROM {tags}".format(**spelled))
         cursor.execute((_INSERTED + _ALL[connection.vendor]).format(**spelled))
 

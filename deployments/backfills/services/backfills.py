@@ -123,5 +123,6 @@ def _free_name(deployment: Deployment, asked: NewBackfill, start: datetime, end:
         refuse_unreadable(asked.name)
         return asked.name
     base = f"{deployment.name[:200]}-{start:%Y-%m-%d}-{end:%Y-%m-%d}"
+    # Names are unique: if another backfill takes this one at the same moment, all of it is repeated.
     names = (base if number == 1 else f"{base}-{number}" for number in count(1))
     return next(name for name in names if not taken(name=name).exists())

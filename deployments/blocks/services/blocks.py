@@ -112,6 +112,7 @@ def _keep_secret(schema: BlockSchema, named: Sequence[str], now: datetime) -> No
     schema.fields = {**schema.fields, "secret_fields": [*named_secrets(schema.fields), *more]}
     schema.updated = now
     schema.save(update_fields=["fields", "updated"])
+    # In one order, as two requests may hide fields of a schema at the same time.
     for document in BlockDocument.objects.select_for_update(no_key=True).filter(block_schema=schema).order_by("pk"):
         shown = masked(document.content, secret_paths(schema.fields))
         if shown != document.content:
@@ -220,6 +221,7 @@ def _schema(schema_id: UUID, block_type_id: UUID) -> BlockSchema:
 
 
 def _locked(document_id: UUID) -> BlockDocument:
+    # Its content is read, merged and written back: without the lock, one of two changes could be lost.
     document = BlockDocument.objects.select_for_update(no_key=True).filter(pk=document_id).first()
     if document is None:
         raise BlockDocumentNotFound(id=document_id)

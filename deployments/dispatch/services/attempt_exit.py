@@ -99,6 +99,7 @@ def revoke(*, run_id: UUID, cause: Cause, now: datetime, but_from: UUID | None =
         stored = _locked(run_id)
         if stored is None:
             return None
+        # After the run, as the reconciler locks them: in another order, each could wait for the other.
         lease = Lease.objects.select_for_update().filter(pk=run_id).first()
         if lease is None or (but_from is not None and lease.incarnation == but_from):
             return stored.state

@@ -102,6 +102,7 @@ def _renew(
         # One that was processed late does not replace what a later one has recorded.
         own = Worker.objects.filter(of_account(account), not_after(now), pk=agent_id, incarnation=incarnation)
         if not own.update(**columns):
+            # It raises unless this one was only late. Leases come after it, so that a replaced agent renews none.
             present_agent(agent_id, incarnation, account)
         _renew_leases(agent_id, runs, now)
 

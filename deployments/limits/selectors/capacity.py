@@ -163,6 +163,7 @@ def holding_by_deployment() -> Holding:
 
 _limits_that_may_be_full = Compiled(
     lambda ids: (
+        # A limit of 0 is full without any run.
         Deployment.objects.filter(Q(pk__in=ids) | Q(concurrency_limit=0), concurrency_limit__isnull=False)
         .order_by()
         .values_list("pk", "concurrency_limit")
@@ -227,4 +228,5 @@ def usage_of(limit: GlobalLimit, held: int = 0, *, named: bool = False) -> Usage
 
 def slots_of_anonymous_takers(limit: GlobalLimit, now: datetime) -> int:
     """Return the slots of anonymous takers. A slot counts until the last fraction of it has decayed."""
+    # The decay is computed in floats: without this, an error in the last digit would count as a slot.
     return ceil(as_of(usage_of(limit), now).taken - 1e-9)

@@ -80,6 +80,7 @@ def take_slots(
             taker = known_taker(taker)
         limits = _locked(names) or []
         if missing := set(names) - {limit.name for limit in limits}:
+            # Another request may make the same limit now; its row is then locked like any other.
             GlobalLimit.objects.bulk_create(
                 [
                     GlobalLimit(name=name, limit=1, active=False, created=now, counted_at=now)
@@ -95,6 +96,7 @@ def take_slots(
         leased = {limit.pk for limit in limits if taker and limit.active and not limit.slot_decay_per_second}
         usages = [usage_of(limit, held.get(limit.pk, 0), named=limit.pk in leased) for limit in limits]
         verdict = take(usages, slots, now)
+        # Whatever the verdict is, because requests that are denied are counted, too.
         for limit, usage in zip(limits, verdict.usages, strict=True):
             if limit.active:
                 _count(limit, usage, now)

@@ -35,6 +35,7 @@ def reset_limit(*, tag: str, held_by: Sequence[UUID] = (), now: datetime) -> Non
         limit = ConcurrencyLimit.objects.select_for_update(no_key=True).filter(tag=tag).first()
         if limit is None:
             raise ConcurrencyLimitNotFound(tag=tag)
+        # Read only for the audit log.
         held = list(Slot.objects.filter(limit=limit).values_list("task_run_id", flat=True)) if current_act.get() else []
         note("tag-limit", limit.pk, name=tag, before={"held_by": held}, after={"held_by": list(held_by)})
         Slot.objects.filter(limit=limit).delete()

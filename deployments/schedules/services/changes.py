@@ -50,6 +50,7 @@ class Plans:
         named: dict[UUID, set[UUID]] = {}
         for link in links:
             named.setdefault(link.schedule_id, set()).add(link.calendar_id)
+        # A copy, because the caller then changes its object, and compares the plans.
         return cls(copy(deployment), schedules, {pk: frozenset(ids) for pk, ids in named.items()})
 
     @classmethod
@@ -258,6 +259,7 @@ def _reassign(kept: Mapping[UUID, Sequence[FlowRun]]) -> None:
         FlowRun.objects.filter(pk__in=[run.pk for run in came]).update(schedule_id=schedule_id)
         Schedule.objects.filter(pk=schedule_id).update(runs_planned=F("runs_planned") + len(came))
         for old_id, number in Counter(run.schedule_id for run in came if run.schedule_id).items():
+            # Never below zero, which the column refuses.
             Schedule.objects.filter(pk=old_id, runs_planned__gte=number).update(runs_planned=F("runs_planned") - number)
 
 
@@ -300,6 +302,7 @@ def _replace(runs: Sequence[UUID], old: Mapping[str, Any], new: Mapping[str, Any
     if not runs or not new:
         return
     names = sorted(new)
+    # By the columns that still have the old value: usually all of them, and then there is one statement.
     groups: dict[tuple[str, ...], list[UUID]] = {}
     for pk, *values in FlowRun.objects.filter(pk__in=runs).values_list("pk", *names):
         given = tuple(name for name, value in zip(names, values, strict=True) if value == old[name])

@@ -47,6 +47,7 @@ def _made_queue(pool_name: str | None, queue_name: str | None, now: datetime) ->
         pool = locked_pool(pool_name or DEFAULT_POOL)
         if queue_name is None:
             return default_queue(pool, now)
+        # Asked again with the lock: another request may have added it in the meantime.
         return WorkQueue.objects.filter(work_pool=pool, name=queue_name).first() or _add(
             pool, {"name": queue_name}, now
         )
@@ -145,6 +146,7 @@ def found_pool(name: str) -> WorkPool:
 
 
 def locked_pool(name: str) -> WorkPool:
+    # no_key: rows that refer to the pool can be inserted while it is locked.
     pool = WorkPool.objects.select_for_update(no_key=True).filter(name=name).first()
     if pool is None:
         raise WorkPoolNotFound(name=name)
@@ -156,6 +158,7 @@ def _held(queue_id: UUID) -> WorkQueue:
     pool_id = WorkQueue.objects.filter(pk=queue_id).values_list("work_pool_id", flat=True).first()
     if pool_id is not None:
         WorkPool.objects.select_for_update(no_key=True).filter(pk=pool_id).values_list("pk").first()
+    # Read after the pool was locked, as another transaction may have changed it before.
     queue = WorkQueue.objects.select_related("work_pool").filter(pk=queue_id).first()
     if queue is None:
         raise WorkQueueNotFound(name=str(queue_id))

@@ -65,12 +65,14 @@ def do_actions(now: datetime) -> int:
 
 def _do(firing_id: UUID, now: datetime) -> bool:
     with write_transaction():
+        # Another server may be running this one now. The automation is only read.
         held = ActionRun.objects.select_for_update(skip_locked=True, of=("self",)).select_related("automation")
         action_run = held.filter(pk=firing_id, done_at=None).first()
         if action_run is None:
             return False
         error = ""
         try:
+            # A savepoint: what a failed action has changed is undone, and that it failed is still stored.
             with transaction.atomic(), _recorded(action_run):
                 _refuse_beyond_rights(action_run)
                 with acting_for(action_run.automation.author, *needed_for(action_run.action)):

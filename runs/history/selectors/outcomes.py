@@ -32,6 +32,7 @@ def counted_by_start(edges: Sequence[datetime]) -> list[tuple[int, int]]:
     parts = ", ".join(
         f"({number}, '{write(since)}', '{write(until)}')" for number, (since, until) in enumerate(pairwise(edges))
     )
+    # The first condition is that of the partial index; the second one selects a range of it.
     bad = ", ".join(
         f"(SELECT COUNT(*) FROM {runs} r INDEXED BY task_run_ended_badly_since "
         f"WHERE {_is_one_of(BAD_TYPES)} AND r.state_type = '{one}' AND {_STARTED})"
@@ -41,6 +42,7 @@ def counted_by_start(edges: Sequence[datetime]) -> list[tuple[int, int]]:
         f"WITH part(number, since, until) AS (VALUES {parts}) "
         f"SELECT p.number, (SELECT COUNT(*) FROM {runs} r WHERE {_STARTED}), {bad}, 0 FROM part p "
         f"UNION ALL SELECT p.number, 0, {', '.join('0' for _ in BAD_TYPES)}, COUNT(*) "
+        # SQLite keeps the order of a CROSS JOIN: each of the few unfinished runs is read once.
         f"FROM {runs} r INDEXED BY task_run_unfinished CROSS JOIN part p "
         f"WHERE {_is_one_of(OPEN_TYPES)} AND {_STARTED} GROUP BY p.number"
     )
