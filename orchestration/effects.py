@@ -117,6 +117,7 @@ class Effects:
         self.clear()
 
     def _write_slots(self, limit_ids: Mapping[str, UUID], may_hold: set[UUID], now: datetime) -> None:
+        # First, because a run may have released its slots and taken them again in this unit.
         if released := self.released & may_hold:
             Slot.objects.filter(task_run_id__in=released).delete()
         slots = [

@@ -49,7 +49,7 @@ _flow = Compiled(lambda id: Flow.objects.filter(pk=id).order_by().values_list("p
 def create_flow_run(*, new: NewFlowRun, state: State | None, now: datetime) -> tuple[FlowRun, bool]:
     """Return the run, and whether it is new. For a known idempotency key or id, the stored run is returned unchanged.
 
-    The first state is forced: the caller chooses it.
+    The first state is forced: the caller chooses it. Raises FlowNotFound, and RunIdTaken for the id of another run.
     """
     with write_transaction():
         if run := _existing(new):
@@ -113,7 +113,7 @@ def update_flow_run(*, run_id: UUID, changes: Mapping[str, Any], now: datetime) 
 def delete_flow_run(*, run_id: UUID, now: datetime | None = None) -> None:
     """Delete the run with its task runs, states and logs, but not its nested flow runs.
 
-    A run that was planned for a time after `now` is not planned again.
+    A run that was planned for a time after `now` is not planned again. Raises FlowRunNotFound.
     """
     with write_transaction():
         fields = (

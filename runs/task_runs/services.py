@@ -32,7 +32,10 @@ class Made:
 
 @repeated_on_conflict
 def create_task_run(*, new: NewTaskRun, run_id: UUID | None = None, state: State | None, now: datetime) -> Made:
-    """Create the task run unless it exists: each call of a task in a flow run is stored once, and never changed."""
+    """Create the task run unless it exists: each call of a task in a flow run is stored once, and never changed.
+
+    Raises FlowRunNotFound, and RunIdTaken if the id belongs to another call.
+    """
     with write_transaction():
         known, epoch = _known(new, run_id)
         if known is not None:

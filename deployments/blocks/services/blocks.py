@@ -85,7 +85,7 @@ def delete_block_type(*, block_type_id: UUID) -> None:
 def create_block_schema(
     *, block_type_id: UUID, fields: Mapping[str, Any], capabilities: Sequence[str], version: str, now: datetime
 ) -> tuple[BlockSchema, bool]:
-    """Return the schema with these fields in this version, and whether it is new.
+    """Return the schema with these fields in this version, and whether it is new. Raises BlockTypeNotFound.
 
     The checksum does not depend on which fields are secret. A field is secret if any client has declared it so.
     """
@@ -135,6 +135,11 @@ def delete_block_schema(*, block_schema_id: UUID) -> None:
 
 @repeated_on_conflict
 def create_block_document(*, new: NewBlockDocument, now: datetime) -> BlockDocument:
+    """Store a block, with its secrets sealed.
+
+    Raises BlockSchemaNotFound, SchemaOfAnotherType, BlockDocumentExists, BadBlockReference, and BlockDocumentNotFound
+    for a block that it refers to.
+    """
     with write_transaction():
         schema = _schema(new.block_schema_id, new.block_type_id)
         document = BlockDocument(id=uuid7(), block_type_id=new.block_type_id, created=now)
@@ -185,7 +190,7 @@ def delete_block_document(*, document_id: UUID) -> None:
 
 
 def opened(document: BlockDocument) -> dict[str, Any]:
-    """Return the document's own content with its secrets in clear text."""
+    """Return the document's own content with its secrets in clear text. Raises SecretsUnreadable."""
     if document.sealed is None:
         return dict(document.content)
     try:

@@ -15,6 +15,7 @@ from orchestration.transactions import repeated_on_conflict, write_transaction
 
 @repeated_on_conflict
 def create_variable(*, name: str, value: str, tags: Sequence[str] = (), now: datetime) -> Variable:
+    """Create a variable. Raises VariableExists."""
     with write_transaction():
         _refuse_taken(name)
         variable = Variable(name=name, value=value, tags=list(tags), created=now)
@@ -24,7 +25,7 @@ def create_variable(*, name: str, value: str, tags: Sequence[str] = (), now: dat
 
 @repeated_on_conflict
 def update_variable(*, which: Q, changes: Mapping[str, Any], now: datetime) -> None:
-    """Change the one variable that `which` selects, by id or by name."""
+    """Change the one variable that `which` selects, by id or by name. Raises VariableNotFound and VariableExists."""
     with write_transaction():
         variable = Variable.objects.select_for_update(no_key=True).filter(which).first()
         if variable is None:

@@ -95,6 +95,7 @@ class ClaimRuns(OfRegistered):
 
     def perform(self, id: UUID, body: contract.ClaimRequest) -> list[dict[str, Any]] | LaterAnswer:
         if (error := self.request.META.get(CAME_TO)) is not None:
+            # A later answer came to this error, so the request is made again, to have it handled like any other.
             raise error
         limit = 1 if body.flow_run_id else body.limit
         wanted = WorkRequest(id, body.incarnation, limit, body.flow_run_id, self.account)

@@ -81,7 +81,7 @@ def room_in(queue_ids: Collection[UUID] | None, pool_ids: Collection[UUID] = ())
 
 
 def uncounted(queue_ids: Collection[UUID], pool_ids: Collection[UUID]) -> Room:
-    """These queues without their room, for runs that are asked for by name: the rules look at that. One query."""
+    """Return these queues without counting their room, for runs that are named: the rules count it. One query."""
     queues = _pools_of_queues(list(queue_ids), list(pool_ids))
     return Room(queues, {}, {}, _with_templates(queues))
 

@@ -38,6 +38,7 @@ class SlotsTaken:
 
 @repeated_on_conflict
 def create_global_limit(*, columns: Mapping[str, Any], now: datetime) -> GlobalLimit:
+    """Create a limit. Raises GlobalLimitExists and UnreadableName."""
     with write_transaction():
         _refuse_taken(columns["name"])
         refuse_unreadable(columns["name"])
@@ -48,6 +49,7 @@ def create_global_limit(*, columns: Mapping[str, Any], now: datetime) -> GlobalL
 
 @repeated_on_conflict
 def update_global_limit(*, which: Q, changes: Mapping[str, Any], now: datetime) -> None:
+    """Change the one limit that `which` selects. Raises GlobalLimitNotFound, GlobalLimitExists and UnreadableName."""
     with write_transaction():
         limit = GlobalLimit.objects.select_for_update(no_key=True).filter(which).first()
         if limit is None:
@@ -74,6 +76,7 @@ def take_slots(
     """Take slots of every named limit, or of none. An unknown name gets an inactive limit, which never denies.
 
     An identified taker gets leases for its slots. Slots that decay return by themselves, and are only counted.
+    Raises TooManySlots and NotARate, and for a taker FlowRunNotFound and RunLost.
     """
     with write_transaction():
         if taker is not None:

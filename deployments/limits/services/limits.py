@@ -29,7 +29,7 @@ def set_limit(*, tag: str, slots: int, now: datetime) -> tuple[ConcurrencyLimit,
 def reset_limit(*, tag: str, held_by: Sequence[UUID] = (), now: datetime) -> None:
     """Release every slot of the limit, and give slots to the task runs in `held_by`.
 
-    Task runs that this server does not know hold their slots until the next reset.
+    Task runs that this server does not know hold their slots until the next reset. Raises ConcurrencyLimitNotFound.
     """
     with write_transaction():
         limit = ConcurrencyLimit.objects.select_for_update(no_key=True).filter(tag=tag).first()
@@ -43,7 +43,10 @@ def reset_limit(*, tag: str, held_by: Sequence[UUID] = (), now: datetime) -> Non
 
 
 def release_slot(*, tag: str, task_run_id: UUID) -> None:
-    """Release one task run's slot. The task continues, without the protection of the limit."""
+    """Release one task run's slot. The task continues, without the protection of the limit.
+
+    Raises ConcurrencyLimitNotFound, and SlotNotFound if the task run holds none.
+    """
     with write_transaction():
         limit = ConcurrencyLimit.objects.filter(tag=tag).first()
         if limit is None:

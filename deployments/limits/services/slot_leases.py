@@ -37,6 +37,7 @@ def known_taker(taker: Taker) -> Taker:
         raise FlowRunNotFound(id=taker.flow_run_id)
     if taker.epoch is not None and taker.epoch != current:
         raise RunLost(id=taker.flow_run_id, epoch=taker.epoch, current=current)
+    # Not locked: if another attempt begins now, slots of this one do not count any more (`is_held`).
     return replace(taker, epoch=current)
 
 
@@ -84,4 +85,5 @@ def give_leases(taker: Taker, limit_ids: Collection[UUID], slots: int, now: date
 
 
 def lease_id(request_id: UUID, limit_id: UUID) -> UUID:
+    # The same id for each repeat of a request: what it was granted is found again.
     return uuid5(request_id, limit_id.hex)

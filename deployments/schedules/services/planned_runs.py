@@ -42,6 +42,7 @@ def store_planned(planned: Iterable[Planned], now: datetime) -> Counter[UUID]:
     unit = Unit(now, known_are_left_out=True)
     created = [(one, moving) for one in planned for moving in _scheduled_runs(unit, one, now)]
     unit.write()
+    # The unit has dropped those whose key was taken.
     stored = [(one, moving.run) for one, moving in created if moving.run.id in unit.runs]
     db = dialect()
     deadlines = [

@@ -20,6 +20,10 @@ from orionflow.contract.job_templates import default_job_template
 
 @repeated_on_conflict
 def create_work_pool(*, columns: Mapping[str, Any], now: datetime) -> WorkPool:
+    """Create a pool with its default queue.
+
+    Raises WorkPoolReserved, UnreadableName, BadJobTemplate, BlockDocumentNotFound and WorkPoolExists.
+    """
     _refuse_reserved(columns["name"], "made")
     refuse_unreadable(columns["name"])
     columns = _with_template(columns, columns.get("type", ""))

@@ -76,6 +76,10 @@ def default_queue(pool: WorkPool, now: datetime) -> WorkQueue:
 
 @repeated_on_conflict
 def create_work_queue(*, pool_name: str | None, columns: Mapping[str, Any], now: datetime) -> WorkQueue:
+    """Create a queue in this pool, or else in the default pool, at the priority in `columns` or the first free one.
+
+    Raises WorkPoolNotFound, WorkQueueExists, UnreadableName, and BeyondRights for a filter.
+    """
     with write_transaction():
         if pool_name is None:
             default_pool(now)
@@ -87,6 +91,10 @@ def create_work_queue(*, pool_name: str | None, columns: Mapping[str, Any], now:
 
 @repeated_on_conflict
 def update_work_queue(*, queue_id: UUID, changes: Mapping[str, Any], now: datetime) -> None:
+    """Change columns of a queue. Another priority moves the queues behind it; another name gives it former users.
+
+    Raises WorkQueueNotFound, WorkQueueExists, UnreadableName, and BeyondRights for a filter.
+    """
     with write_transaction():
         queue = _held(queue_id)
         if changes.get("name", queue.name) != queue.name and queue.work_pool:
@@ -111,6 +119,7 @@ def delete_work_queue(*, queue_id: UUID, force: bool = True) -> None:
     """Delete a queue; without `force`, only if no deployment and no unfinished run uses it.
 
     Its users wait until a queue with its name is created again. A pool's default queue exists as long as its pool.
+    Raises WorkQueueNotFound, DefaultQueueStays and WorkQueueInUse.
     """
     with write_transaction():
         queue = _held(queue_id)

@@ -13,6 +13,7 @@ from orionflow.states import State, StateType
 if TYPE_CHECKING:
     from orionflow.context import FlowRunContext
 
+# Between questions whether a paused run was resumed.
 POLL_SECONDS = 1.0
 # Wake slightly after the deadline of a pause, so that it has passed by the server's clock as well.
 PAST_DEADLINE_SECONDS = 0.05

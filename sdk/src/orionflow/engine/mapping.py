@@ -48,6 +48,7 @@ def _must_await(given: dict[str, Any], flow_run: FlowRunContext) -> bool:
     loop = running_loop()
     if loop is None or loop is not flow_run.loop:
         return False
+    # Blocking here would stop the loop in which these futures become done.
     return any(isinstance(part, Future) and part.loop is loop and not part.is_done for part in _tops(given))
 
 

@@ -41,6 +41,7 @@ def clone(
     quiet = [
         "git",
         "-c",
+        # No hooks, neither from a template of this machine nor from the repository.
         "core.hooksPath=/dev/null",
         "-c",
         "protocol.ext.allow=never",
@@ -79,6 +80,7 @@ def _clone_commit(
             watched=target,
         )
 
+    # Only a whole name, of SHA-1 or SHA-256, can be fetched by itself.
     if len(commit) in (40, 64):
         git("init", "--quiet", "--template=", "--", str(target), where=None)
         try:
@@ -161,11 +163,14 @@ def _environment(url: str, token: str | None, username: str | None, bounds: Boun
         if parts.scheme not in ("http", "https"):
             raise CodeUnavailable(f"A token is of no use for {shown(url)}; tokens go with http and https addresses.")
         pair = base64.b64encode(f"{username or 'x-access-token'}:{token}".encode()).decode()
+        # Only for this host: submodules elsewhere do not get the token.
         settings[f"http.{parts.scheme}://{parts.netloc}/.extraHeader"] = f"Authorization: Basic {pair}"
     environment = {
         "GIT_TERMINAL_PROMPT": "0",
+        # The program `true`, which prints no password: nobody is there to be asked.
         "GIT_ASKPASS": "true",
         "SSH_ASKPASS": "true",
+        # A remote repository must not reach files of this machine, for instance as submodules.
         "GIT_ALLOW_PROTOCOL": "file" if os.path.isabs(url) or url.startswith("file:") else "https:http:ssh:git",
         "GIT_SSH_COMMAND": os.environ.get("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=20"),
         "GIT_CONFIG_COUNT": str(len(settings)),
