@@ -54,9 +54,9 @@ def history(client: OrionClient, flow_run_id: UUID) -> Table:
         table.add_column(column)
     for line in client.explain_flow_run(flow_run_id).history:
         words = [(judgement.rule, judgement.verdict, judgement.reason) for judgement in line.trail]
-        for position, said in enumerate(words or [("", "", "no rule concerned it")]):
+        for position, judgement in enumerate(words or [("", "", "no rule concerned it")]):
             first = (str(line.seq), line.name) if position == 0 else ("", "")
-            table.add_row(*first, *said)
+            table.add_row(*first, *judgement)
     return table
 
 

@@ -73,8 +73,8 @@ def main() -> None:
         pipeline.write_text(PIPELINE.replace('float(order["price"])', 'float(order["price"].replace(",", "."))'))
         orion("replay", "nightly", "--entrypoint", "pipeline.py:orders", "--yes", "--retry", folder=folder)
 
-        told = orion("flow-run", "inspect", "nightly", "--columns", "name,state", folder=folder)
-        assert "Completed" in told
+        output = orion("flow-run", "inspect", "nightly", "--columns", "name,state", folder=folder)
+        assert "Completed" in output
 
 
 if __name__ == "__main__":

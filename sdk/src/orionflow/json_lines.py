@@ -71,8 +71,8 @@ def _message(record: logging.LogRecord) -> str:
 
 def line_of(text: str, logger: str = "orion") -> str:
     """Return the JSON line for a text that did not come from a log record, such as terminal output of a program."""
-    said = {"name": logger, "levelno": logging.INFO, "levelname": "INFO", "msg": text.strip()}
-    return JsonFormatter().format(logging.makeLogRecord(said))
+    fields = {"name": logger, "levelno": logging.INFO, "levelname": "INFO", "msg": text.strip()}
+    return JsonFormatter().format(logging.makeLogRecord(fields))
 
 
 def are_wanted() -> bool:
@@ -80,7 +80,7 @@ def are_wanted() -> bool:
     return os.environ.get("ORION_LOG_FORMAT", "").strip().lower() == "json"
 
 
-def say(text: str, logger: str = "orion") -> None:
+def print_line(text: str, logger: str = "orion") -> None:
     """Print a text on stderr: as it is, or as a JSON line if logs are JSON."""
     print(line_of(text, logger) if are_wanted() else text, file=sys.stderr, flush=True)
 
@@ -94,9 +94,9 @@ def log_uncaught(logger: logging.Logger) -> None:
             return
         logger.critical("Uncaught %s", kind.__qualname__, exc_info=(kind, error, trace))
 
-    def of_thread(said: threading.ExceptHookArgs) -> None:
-        if said.exc_value is not None and not issubclass(said.exc_type, SystemExit):
-            hook(said.exc_type, said.exc_value, said.exc_traceback)
+    def of_thread(raised: threading.ExceptHookArgs) -> None:
+        if raised.exc_value is not None and not issubclass(raised.exc_type, SystemExit):
+            hook(raised.exc_type, raised.exc_value, raised.exc_traceback)
 
     sys.excepthook, threading.excepthook = hook, of_thread
     logging.captureWarnings(True)

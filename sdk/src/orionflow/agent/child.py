@@ -20,7 +20,7 @@ from uuid import UUID
 
 from orionflow.attempt import Attempt, Limit, begin_attempt
 from orionflow.client.transport import may_pass
-from orionflow.engine.forked_children import LeftByChild, ParentGoesOn
+from orionflow.engine.forked_children import LeftByChild, ParentContinues
 from orionflow.errors import ApiError, CodeUnavailable, OrchestrationRefused
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def load_everything() -> None:
 def execute(order: Order) -> None:
     """Run the flow as this attempt. Return when its end was reported; the agent reports any other end."""
     try:
-        with ParentGoesOn():
+        with ParentContinues():
             _enter(order)
             state = _run(order)
     except LeftByChild as left:
@@ -125,7 +125,7 @@ def _run(order: Order) -> State[Any]:
         # The run may have been cancelled while the process started. No user code has been touched yet.
         raise OrchestrationRefused(f"The run is {run.state_name or 'without a state'}, so it does not begin here.")
     try:
-        with ParentGoesOn():
+        with ParentContinues():
             flow = _load(order)
     except (Exception, SystemExit) as error:
         return _fail(order, error)

@@ -136,7 +136,7 @@ def register(session: Session, file: str | None, known: bool) -> None:
     api = session.api
     if file is None:
         api.ask(install_block_types())
-        session.say("The usual block types are known.")
+        session.announce("The usual block types are known.")
         return
     read = read_structure(file)
     kind = _stored_type(api, read, file)

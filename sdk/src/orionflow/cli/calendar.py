@@ -116,6 +116,6 @@ def _store(session: Session, name: str, ics: str, description: str) -> None:
         session.api.ask(CALENDARS.update(before["id"], body))
         stored = session.api.ask(CALENDARS.read(before["id"]))
     if session.for_people:
-        session.say(f"{'Created' if before is None else 'Changed'} the calendar {name}.")
+        session.announce(f"{'Created' if before is None else 'Changed'} the calendar {name}.")
     else:
         CALENDAR.show(session, [stored])

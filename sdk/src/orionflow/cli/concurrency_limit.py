@@ -90,7 +90,7 @@ def create(session: Session, tag: str, slots: int) -> None:
     """Limit how many task runs with a tag run at once, or change the limit. 0 stops them."""
     made = session.api.ask(TAG_LIMITS.create({"tag": tag, "concurrency_limit": slots}))
     if session.for_people:
-        session.say(f"{tag}: {slots} at once at most.")
+        session.announce(f"{tag}: {slots} at once at most.")
     else:
         LIMIT.show(session, [made])
 

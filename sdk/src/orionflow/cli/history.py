@@ -75,14 +75,14 @@ def _why_lines(
 ) -> Iterator[str]:
     """Yield the whole explanation, line by line."""
     yield _headline(one_line(name), answer)
-    for number, reason in enumerate(_worth_saying(answer), 1):
+    for number, reason in enumerate(_reasons_to_show(answer), 1):
         yield from _reason(number, reason, clock, terminal)
     yield from _culprits(culprits, terminal)
     yield from _history(answer["history"], clock, terminal, every=every)
 
 
 def _headline(name: str, answer: Json) -> str:
-    state, because = answer["state"], ", because:" if _worth_saying(answer) else "."
+    state, because = answer["state"], ", because:" if _reasons_to_show(answer) else "."
     if state is None:
         return f"{name} has no state yet{because}"
     shown = f"{name} is {painted(one_line(state['name']), state['type'])}"
@@ -92,7 +92,7 @@ def _headline(name: str, answer: Json) -> str:
     return f"{shown}{because}"
 
 
-def _worth_saying(answer: Json) -> list[Json]:
+def _reasons_to_show(answer: Json) -> list[Json]:
     """Return the reasons to show, without that the run has ended: the headline says so."""
     return [reason for reason in answer["reasons"] if reason["code"] != "finished"]
 

@@ -187,7 +187,7 @@ def retry(session: Session, problem: str, yes: bool, dry_run: bool) -> None:
         if not session.for_people:
             session.show_one(preview, name="can")
             return
-        session.say(_previewed(preview))
+        session.announce(_previewed(preview))
         return
     ask_before(f"retry {counted(preview['can'], 'run')} that failed by {found['title']}", yes=yes)
     begun = session.api.ask(retry_problem(found["id"], id=uuid7()))

@@ -120,14 +120,15 @@ def _pulled(session: Session, run: Json, folder: Path, entrypoint: str | None) -
 
 def _show(session: Session, what: str, capsule: Capsule, plan: Plan) -> None:
     """Show what the capsule is and what would run; all of this is untrusted text, on one line each."""
-    said, run = capsule.manifest, plan.records.root.run
-    described = said.get("code")
+    manifest, run = capsule.manifest, plan.records.root.run
+    described = manifest.get("code")
     code: Json = described if isinstance(described, dict) else {}
     lines = [
         ("run", f"{run.name} of {plan.records.flow}, {run.state.name if run.state else 'without a state'}"),
         ("ended", run.message or "-"),
-        ("made", f"{said.get('made_at')} by {said.get('made_by') or 'nobody named'}"
-                 f"{' on ' + str(said['server']) if said.get('server') else ''}, Orion {said.get('orion')}"),
+        ("made", f"{manifest.get('made_at')} by {manifest.get('made_by') or 'nobody named'}"
+                 f"{' on ' + str(manifest['server']) if manifest.get('server') else ''}, "
+                 f"Orion {manifest.get('orion')}"),
         ("code", f"{plan.entrypoint} in {plan.folder or 'the capsule'}{', ' if plan.sameness else ''}{plan.sameness}"
                  f"{', commit ' + str(code['commit'])[:10] if not plan.folder and code.get('commit') else ''}"),
         ("with", _parameters(plan.parameters)),

@@ -159,7 +159,7 @@ class Resource:
                 key = one[self.calls.key]
                 session.api.ask(call(key) if call else self.calls.update(key, wanted))
                 if session.for_people:
-                    session.say(f"{title} {done.format(**options)}.")
+                    session.announce(f"{title} {done.format(**options)}.")
             if not session.for_people:
                 self._show_changed(session, [session.api.ask(self.calls.read(one[self.calls.key])) for one in found])
 

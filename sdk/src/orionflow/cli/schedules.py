@@ -16,7 +16,7 @@ from orionflow.cli.style import first_line
 from orionflow.cli.times import Clock, read_period, rough, zone_named
 from orionflow.schedules import KINDS
 
-_SPELT = {"anchor": "anchor_date"}
+_OPTION_NAMES = {"anchor": "anchor_date"}
 _EACH_OPTION = [f"--{kind}" for kind in KINDS]
 ANY_OPTION = f"{', '.join(_EACH_OPTION[:-1])} or {_EACH_OPTION[-1]}"
 
@@ -90,7 +90,7 @@ def _end(written: str, zone: str | None, clock: Clock) -> datetime:
 def _refuse_leftovers(options: dict[str, Any]) -> None:
     for option in ("timezone", "anchor", "ends", "max_runs", "catchup", "catchup_window", "spread", "exclude"):
         if options[option]:
-            raise click.UsageError(f"--{_SPELT.get(option, option).replace('_', '-')} belongs to {ANY_OPTION}.")
+            raise click.UsageError(f"--{_OPTION_NAMES.get(option, option).replace('_', '-')} belongs to {ANY_OPTION}.")
 
 
 def schedules_text(schedules: Sequence[Json]) -> str:

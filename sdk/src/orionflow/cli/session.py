@@ -50,9 +50,9 @@ class Session:
         """Whether the answer has the columns of a table, so that names for ids are worth a request."""
         return self.output.format in TABLES
 
-    def say(self, text: str) -> None:
+    def announce(self, text: str) -> None:
         """Print on stdout that something was done."""
-        self.terminal.say(text)
+        self.terminal.announce(text)
 
     def note(self, text: str) -> None:
         """Print on stderr."""
@@ -71,7 +71,7 @@ class Session:
     def report(self, sentence: str, thing: Json | Callable[[], Json], *, name: str = "name") -> None:
         """Report what was done: to a user by a sentence, to a program by the current object."""
         if self.for_people:
-            self.say(sentence)
+            self.announce(sentence)
         else:
             self.show_one(thing() if callable(thing) else thing, name=name)
 

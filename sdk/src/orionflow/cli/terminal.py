@@ -54,7 +54,7 @@ class Terminal:
         """Print data."""
         click.echo(printable(text), color=self.has_color())
 
-    def say(self, text: str) -> None:
+    def announce(self, text: str) -> None:
         """Print on stdout that something was done, unless the user asked for quiet."""
         if not self.quiet:
             self.out(text)

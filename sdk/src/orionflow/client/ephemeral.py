@@ -49,7 +49,7 @@ class WsgiReply:
 
 
 # The application redirects with this status if the last slash of a path is missing or superfluous.
-_ANOTHER_SPELLING = 307
+_TEMPORARY_REDIRECT = 307
 _BASE_ENVIRON: dict[str, Any] = {
     "SERVER_NAME": "ephemeral.orion",
     "SERVER_PORT": "80",
@@ -150,7 +150,7 @@ class InProcessServer:
             self.requests.add_thread(None if closer is None else closer())
         _refuse_database(application, "refuse_another_database")
         reply = call_application(application, method, path, query, headers, body)
-        if reply.status == _ANOTHER_SPELLING and reply.headers.get("location", "").startswith("/"):
+        if reply.status == _TEMPORARY_REDIRECT and reply.headers.get("location", "").startswith("/"):
             # HTTP clients do so as well.
             path, _, query = reply.headers["location"].partition("?")
             reply = call_application(application, method, path, query, headers, body)

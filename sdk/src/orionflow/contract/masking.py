@@ -89,7 +89,7 @@ class KnownSecrets:
         # Values that are masked only if they are the whole text.
         self._only_alone: frozenset[str] = frozenset()
         self._only_alone_in_json: tuple[bytes, ...] = ()
-        self._spellings: tuple[str, ...] = ()
+        self._encodings: tuple[str, ...] = ()
         self._in_json: tuple[bytes, ...] = ()
         self._in_bytes: tuple[bytes, ...] = ()
 
@@ -112,16 +112,16 @@ class KnownSecrets:
             alone = {form for one in self._only_alone for form in _forms_in_json(one)}
             self._only_alone_in_json = tuple(b'"' + form + b'"' for form in alone)
             # The longest first, as a part of a secret may be a secret as well.
-            self._spellings = tuple(sorted({form for one in forms_of_values for form in one.within}, key=_length))
-            forms = {form for one in self._spellings for form in _forms_in_json(one)}
+            self._encodings = tuple(sorted({form for one in forms_of_values for form in one.within}, key=_length))
+            forms = {form for one in self._encodings for form in _forms_in_json(one)}
             self._in_json = tuple(forms)
-            bare = {one.encode("utf-8", "replace") for one in self._spellings}
+            bare = {one.encode("utf-8", "replace") for one in self._encodings}
             self._in_bytes = tuple(sorted(forms | bare, key=len, reverse=True))
 
     def forget(self) -> None:
         """Forget all values."""
         with self._lock:
-            self._values, self._spellings, self._in_json, self._in_bytes = frozenset(), (), (), ()
+            self._values, self._encodings, self._in_json, self._in_bytes = frozenset(), (), (), ()
             self._only_alone, self._only_alone_in_json = frozenset(), ()
 
     def masked(self, text: str) -> str:
@@ -131,7 +131,7 @@ class KnownSecrets:
         return self._without(text)
 
     def _without(self, text: str) -> str:
-        for one in self._spellings:
+        for one in self._encodings:
             if one in text:
                 text = text.replace(one, MASK)
         return text
@@ -204,7 +204,7 @@ def forms_of(value: str) -> Forms:
         return Forms()
     if len(bare) < SHORTEST_WITHIN or bare.casefold() in COMMON_WORDS:
         return Forms(alone=frozenset({bare, json.dumps(bare)}))
-    return Forms(within=frozenset(_spellings_of(value)))
+    return Forms(within=frozenset(_encodings_of(value)))
 
 
 def is_of_deployment(run: Any) -> bool:
@@ -239,13 +239,13 @@ def _length(text: str) -> tuple[int, str]:
     return -len(text), text
 
 
-def _spellings_of(value: str) -> set[str]:
+def _encodings_of(value: str) -> set[str]:
     """Return the spellings of a value in JSON, `repr`, addresses, pages and chats, and of each of its long lines."""
     lines = [line.strip() for line in value.splitlines()]
     import html
 
     whole = {value.strip(), *(line for line in lines if len(lines) > 1 and len(line) >= SHORTEST_LINE)}
-    spelled = {
+    encodings = {
         form
         for one in whole
         for form in (
@@ -256,9 +256,9 @@ def _spellings_of(value: str) -> set[str]:
             quote(one, safe="", errors="replace"),
         )
     }
-    spelled |= {html.escape(form, quote=quoted) for form in spelled for quoted in (True, False)}
+    encodings |= {html.escape(form, quote=quoted) for form in encodings for quoted in (True, False)}
     # Messages to chats mention nobody: Slack's are escaped like pages, others have a zero-width space after each `@`.
-    return spelled | {form.replace("@", "@\u200b") for form in spelled}
+    return encodings | {form.replace("@", "@\u200b") for form in encodings}
 
 
 def _forms_in_json(text: str) -> set[bytes]:

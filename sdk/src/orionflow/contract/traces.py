@@ -18,8 +18,8 @@ _FORM = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f
 
 def named_trace(context: Mapping[str, Any]) -> tuple[str, str, bool] | None:
     """Return the trace and the span that started a run, and whether the trace is recorded; None if none is named."""
-    said = context.get(TRACEPARENT)
-    match = _FORM.fullmatch(said) if isinstance(said, str) else None
+    value = context.get(TRACEPARENT)
+    match = _FORM.fullmatch(value) if isinstance(value, str) else None
     return (match[1], match[2], bool(int(match[3], 16) & 1)) if match else None
 
 

@@ -148,8 +148,8 @@ class Deployment:
         if self.work_pool_name is None:
             whole["work_queue_name"] = self.work_queue_name or DEFAULT_QUEUE
         # A pool has a default queue, which the server knows.
-        unsaid = {name for name in ("work_queue_name", "work_pool_name") if whole[name] is None}
-        return {name: value for name, value in whole.items() if name not in {"name", "flow_name", *unsaid}}
+        unset = {name for name in ("work_queue_name", "work_pool_name") if whole[name] is None}
+        return {name: value for name, value in whole.items() if name not in {"name", "flow_name", *unset}}
 
 
 def _built(flow: Flow[Any, Any], name: str, options: dict[str, Any]) -> Deployment:

@@ -17,7 +17,7 @@ from orionflow.recordable import as_text
 
 # Sent when the terminal of a program is closed, and twice if a shell forwards it; `nohup` makes programs ignore it.
 HUNG_UP: int | None = getattr(signal, "SIGHUP", None)
-TOLD_TO_END: tuple[int, ...] = (signal.SIGTERM, *([] if HUNG_UP is None else [HUNG_UP]))
+END_SIGNALS: tuple[int, ...] = (signal.SIGTERM, *([] if HUNG_UP is None else [HUNG_UP]))
 SIGTERM_CAME = "SIGTERM came"
 TERMINAL_CLOSED = "SIGHUP: its terminal was closed"
 
@@ -59,32 +59,32 @@ def seconds_for_reports() -> float:
 
 
 _signal = "SIGTERM"
-_is_told = _hears_of_terminal = False
+_has_arrived = _follows_terminal = False
 # Seconds: writing to a closed terminal fails before the signal arrives, which a shell may have to forward.
-UNTIL_TOLD = 1.0
+SIGNAL_DELAY_SECONDS = 1.0
 POLL_SECONDS = 0.005
 
 
 def note_signal(name: str) -> None:
     """Remember which signal asked the process to end, as a cancelled coroutine does not say so."""
-    global _signal, _is_told
-    _signal, _is_told = TERMINAL_CLOSED if name == "SIGHUP" else name, True
+    global _signal, _has_arrived
+    _signal, _has_arrived = TERMINAL_CLOSED if name == "SIGHUP" else name, True
     note_request()
 
 
-def note_handlers(hears_of_terminal: bool) -> None:
+def note_handlers(follows_terminal: bool) -> None:
     """Note that signal handlers were installed or removed, and that no signal has arrived yet."""
-    global _hears_of_terminal, _is_told
-    _hears_of_terminal, _is_told = hears_of_terminal, False
+    global _follows_terminal, _has_arrived
+    _follows_terminal, _has_arrived = follows_terminal, False
 
 
 def is_asked_to_end(error: Exception) -> bool:
     """Whether a run that fails by this error does so because its process was asked to end."""
-    if isinstance(error, OSError) and error.errno == errno.EIO and _hears_of_terminal:
-        until = time.monotonic() + UNTIL_TOLD
-        while not _is_told and time.monotonic() < until:
+    if isinstance(error, OSError) and error.errno == errno.EIO and _follows_terminal:
+        until = time.monotonic() + SIGNAL_DELAY_SECONDS
+        while not _has_arrived and time.monotonic() < until:
             time.sleep(POLL_SECONDS)
-    return _is_told
+    return _has_arrived
 
 
 class Terminated(BaseException):

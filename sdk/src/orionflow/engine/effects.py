@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from orionflow.clock import current_clock
 from orionflow.context import FlowRunContext
-from orionflow.engine.forked_children import ParentGoesOn
+from orionflow.engine.forked_children import ParentContinues
 from orionflow.engine.interruption import LONGEST_DELAY
 from orionflow.engine.time_limits import limited, limited_async
 from orionflow.engine.withdrawals import withdrawn_if_cancelled
@@ -89,7 +89,7 @@ class Do(Effect):
         self.args = args
 
     def block(self) -> Any:
-        with ParentGoesOn():
+        with ParentContinues():
             return self.work(*self.args)
 
     async def wait(self) -> Any:
@@ -216,7 +216,7 @@ class UserCode(Effect):
         self.place = place
 
     def block(self) -> Any:
-        with ParentGoesOn():
+        with ParentContinues():
             if self.place is not None:
                 return self.place(self.fn, self.args, self.kwargs, self.seconds)
             if self.seconds is not None:
@@ -236,7 +236,7 @@ class UserCode(Effect):
         return value
 
     async def wait(self) -> Any:
-        with ParentGoesOn():
+        with ParentContinues():
             if self.place is not None:
                 with withdrawn_if_cancelled():
                     return await asyncio.to_thread(self.place, self.fn, self.args, self.kwargs, self.seconds)

@@ -13,7 +13,7 @@ from orionflow.environment import environment_of, must_be_reported
 from orionflow.flows import Flow
 
 # The environments that this process has reported, by API, home and id.
-_said: set[tuple[str, Path, UUID]] = set()
+_reported: set[tuple[str, Path, UUID]] = set()
 
 
 def environment_for(flow: Flow[Any, Any]) -> UUID | None:
@@ -33,8 +33,8 @@ def note_environment(active: ActiveFlowRun) -> None:
         return
     reporter = active.api.reporter
     key = (reporter.client.api_url, reporter.settings.home, id)
-    if key not in _said:
-        _said.add(key)
+    if key not in _reported:
+        _reported.add(key)
         # Reported for no run in particular, so that a server that refuses it stops none.
         if must_be_reported(*key):
             reporter.keep(store_environment(content))

@@ -17,7 +17,7 @@ from orionflow.engine.commands import checkpoint, is_paused, wait_until_resumed
 from orionflow.engine.creation import Create
 from orionflow.engine.effects import Do, Steps, WaitFor, send
 from orionflow.engine.environments import environment_for
-from orionflow.engine.forked_children import ParentGoesOn
+from orionflow.engine.forked_children import ParentContinues
 from orionflow.engine.inputs import Found, resolved_all
 from orionflow.engine.lineage import Lineage
 from orionflow.engine.placeholders import Subflow, completed_before, ending_placeholder, placeholder_for, recorded_for
@@ -126,7 +126,7 @@ def _adopt(active: ActiveFlowRun, problem: Exception | None) -> Steps[Exception 
 def _name(active: ActiveFlowRun) -> Steps[Exception | None]:
     """Name the run by the user's function, which may use the runtime. Return the exception of that function, if any."""
     try:
-        with in_flow_run(active.new_context()), ParentGoesOn():
+        with in_flow_run(active.new_context()), ParentContinues():
             name = active.flow.name_for(active.parameters)
     except Exception as error:
         failed: State[Any] = Failed(message=f"flow_run_name raised {type(error).__name__}: {as_text(error)}")

@@ -70,14 +70,14 @@ def keep_end(active: ActiveFlowRun, ended: State[Any], at: datetime, seconds: fl
     try:
         return (yield from propose_end(active, ended, propose_kept))
     except AWAY as away:
-        _say_later(active, ended, away)
+        _log_late_report(active, ended, away)
         return ended
 
 
 def end_without_api(active: ActiveFlowRun, ended: State[Any], at: datetime, away: ApiError) -> State[Any]:
     """Write the final state to the spool after the earlier records: the work is done and must not be lost."""
     active.api.reporter.keep(set_flow_run_state(active.id, _last_state(ended, at)), active.id)
-    _say_later(active, ended, away)
+    _log_late_report(active, ended, away)
     return ended
 
 
@@ -93,7 +93,7 @@ def _last_state(ended: State[Any], at: datetime) -> State[Any]:
     )
 
 
-def _say_later(active: ActiveFlowRun, ended: State[Any], away: ApiError) -> None:
+def _log_late_report(active: ActiveFlowRun, ended: State[Any], away: ApiError) -> None:
     active.logger.error("The end of the run as %s will be reported later (ApiUnreachable). %s", ended.name, away)
 
 

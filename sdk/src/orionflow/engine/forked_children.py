@@ -34,7 +34,7 @@ class LeftByChild(BaseException):
         )
 
 
-class ParentGoesOn:
+class ParentContinues:
     """Around code of the user, in the step of a run: a process that was forked in it raises `LeftByChild` at its end.
 
     It exits instead where what it does next would do harm. A thread that serves other work would wait for more of it

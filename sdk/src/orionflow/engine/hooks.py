@@ -10,7 +10,7 @@ from typing import Any
 from orionflow.context import FlowRunContext
 from orionflow.engine.effects import Effect, Steps
 from orionflow.engine.event_loops import running_loop, set_aside
-from orionflow.engine.forked_children import ParentGoesOn
+from orionflow.engine.forked_children import ParentContinues
 from orionflow.engine.loops import block_on
 from orionflow.options.hooks import Hook, name_of
 
@@ -25,14 +25,14 @@ class Callback(Effect):
         self.args = args
 
     def block(self) -> Any:
-        with ParentGoesOn():
+        with ParentContinues():
             outcome = self.function(*self.args)
             return block_on(outcome, FlowRunContext.get()) if inspect.isawaitable(outcome) else outcome
 
     async def wait(self) -> Any:
         loop = running_loop()
         is_async = inspect.iscoroutinefunction(self.function)
-        with ParentGoesOn():
+        with ParentContinues():
             with set_aside(loop) if loop is not None and not is_async else nullcontext():
                 outcome = self.function(*self.args)
             return await outcome if inspect.isawaitable(outcome) else outcome

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 from orionflow.context import FlowRunContext, TaskRunContext
 from orionflow.engine.crashes import reason_of
 from orionflow.engine.event_loops import is_blocked_here, is_held_up
-from orionflow.engine.forked_children import ParentGoesOn
+from orionflow.engine.forked_children import ParentContinues
 from orionflow.engine.interruption import Reason, interrupt_thread, wait_for
 
 T = TypeVar("T")
@@ -102,7 +102,7 @@ class Elsewhere(Generic[T]):
     async def _run(self) -> None:
         self._has_begun = True
         try:
-            with ParentGoesOn():
+            with ParentContinues():
                 value = await self._coroutine
         except BaseException as error:
             # Not re-raised: an exit would end the loop, and it is meant for the waiting caller.

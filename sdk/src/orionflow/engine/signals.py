@@ -38,9 +38,9 @@ from typing import Any
 
 from orionflow.engine.crashes import (
     CTRL_C,
+    END_SIGNALS,
     HUNG_UP,
     SIGTERM_CAME,
-    TOLD_TO_END,
     Terminated,
     note_handlers,
     note_keyboard,
@@ -62,7 +62,7 @@ UNTIL_KILLED = 7.0
 UNTIL_ABANDONED = 2.0
 UNTIL_KEPT = 0.5
 # Signals with handlers of Orion while flows run in the main thread.
-FOLLOWED = (signal.SIGINT, *TOLD_TO_END)
+FOLLOWED = (signal.SIGINT, *END_SIGNALS)
 ASKED_IN_VAIN = Reason("The process of the run was asked to end, did not, and was killed.")
 
 
@@ -122,7 +122,7 @@ class _Signals:
         self._delay = Postponed()
         self._have_ended = threading.Event()
         # The signal that asked the process to end, if one did.
-        self._told_by: int | None = None
+        self._ended_by: int | None = None
         # Postponed signals that a timer will send. Empty while one is on its way from the timer to the handler.
         self._timed: set[int] = set()
         # Signals whose Terminated is still to be raised: from the first time that it is postponed until it is raised.
@@ -143,7 +143,7 @@ class _Signals:
         self._masks = threading.local()
 
     def _listener(self) -> LostSignals:
-        handlers = {**dict.fromkeys(TOLD_TO_END, self._terminate), signal.SIGINT: self._interrupt}
+        handlers = {**dict.fromkeys(END_SIGNALS, self._terminate), signal.SIGINT: self._interrupt}
         return LostSignals(handlers, self._keep)
 
     def before_fork(self) -> None:
@@ -221,7 +221,7 @@ class _Signals:
         thread waits for a lock, and this needs a thread that sends the signal again, which a child that becomes a
         daemon or enters a namespace must not have.
         """
-        for number in TOLD_TO_END:
+        for number in END_SIGNALS:
             if signal.getsignal(number) == self._terminate:
                 signal.signal(number, signal.SIG_DFL)
                 self._resting.add(number)
@@ -245,7 +245,7 @@ class _Signals:
         self._have_ended.clear()
         with thread_signals().set_aside():
             # A program that installed handlers of its own keeps them.
-            for number in TOLD_TO_END:
+            for number in END_SIGNALS:
                 if signal.getsignal(number) is signal.SIG_DFL:
                     self._before[number] = signal.SIG_DFL
                     signal.signal(number, self._terminate)
@@ -253,7 +253,7 @@ class _Signals:
         if handler is signal.default_int_handler or _is_of_asyncio(handler):
             self._before[signal.SIGINT] = handler
             signal.signal(signal.SIGINT, self._interrupt)
-        note_handlers(hears_of_terminal=HUNG_UP in self._before)
+        note_handlers(follows_terminal=HUNG_UP in self._before)
         if self._before:
             self._lost.listen()
 
@@ -268,17 +268,17 @@ class _Signals:
         self._own.clear()
         self._lost.stop()
         with thread_signals().set_aside():
-            for number in TOLD_TO_END:
+            for number in END_SIGNALS:
                 if number in self._before:
                     # A repeated SIGHUP must not interrupt the ends of other runs.
-                    waits = self._told_by is not None and number == HUNG_UP
+                    waits = self._ended_by is not None and number == HUNG_UP
                     self._put_back(number, signal.SIG_IGN if waits else signal.SIG_DFL)
         # Only now: a signal may have come while the handlers were still those of Orion.
         self._insisted.clear()
-        told_by, self._told_by = self._told_by, None
-        if told_by is not None:
-            self._end_program(told_by)
-        note_handlers(hears_of_terminal=False)
+        ended_by, self._ended_by = self._ended_by, None
+        if ended_by is not None:
+            self._end_program(ended_by)
+        note_handlers(follows_terminal=False)
         # Last, as KeyboardInterrupt would leave the rest undone.
         if signal.SIGINT in self._before:
             self._put_back(signal.SIGINT, self._before[signal.SIGINT])
@@ -308,12 +308,12 @@ class _Signals:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return
-        again = self._told_by is not None
+        again = self._ended_by is not None
         is_own = number in self._own
         self._own.discard(number)
         if again and number == HUNG_UP and not is_own:
             return
-        self._told_by = number
+        self._ended_by = number
         note_signal(signal.Signals(number).name)
         if not self._roots:
             # `end` has not restored the handlers yet, and sends the signal then.

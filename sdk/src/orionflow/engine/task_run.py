@@ -26,7 +26,7 @@ from orionflow.engine.crashes import reason_of
 from orionflow.engine.effects import Ask, Do, Sleep, Steps, send
 from orionflow.engine.exits import as_raised
 from orionflow.engine.failures import logger_of, warn_of_iterators
-from orionflow.engine.forked_children import LeftByChild, ParentGoesOn
+from orionflow.engine.forked_children import LeftByChild, ParentContinues
 from orionflow.engine.hooks import Callback, call_hooks
 from orionflow.engine.recorded import AGAIN, Recorded
 from orionflow.engine.reuse import recall
@@ -75,7 +75,7 @@ def _until_end(call: TaskCall) -> Steps[State[Any]]:
 
 def _rename(call: TaskCall) -> Steps[None]:
     """Name the run by its arguments, which have values now."""
-    with in_task_run(TaskRunContext(call, call.flow_run.log_prints)), ParentGoesOn():
+    with in_task_run(TaskRunContext(call, call.flow_run.log_prints)), ParentContinues():
         name = call.task.name_for(call.parameters)
     if name is None or name == call.name:
         return

@@ -18,7 +18,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from orionflow.engine.crashes import ENDS_IN, TOLD_TO_END, note_signal
+from orionflow.engine.crashes import END_SIGNALS, ENDS_IN, note_signal
 from orionflow.engine.last_reports import report_last
 
 
@@ -68,7 +68,7 @@ class ThreadSignals:
         # Windows does not support this.
         if not hasattr(faulthandler, "register") or not self._listen():
             return
-        for number in TOLD_TO_END:
+        for number in END_SIGNALS:
             # A program that installed handlers of its own keeps them.
             if signal.getsignal(number) is signal.SIG_DFL:
                 # If the program has set a handler and reset it, only this makes `register` set it again.
@@ -93,7 +93,7 @@ class ThreadSignals:
         with ExitStack() as opened:
             try:
                 selector = opened.enter_context(selectors.DefaultSelector())
-                for number in TOLD_TO_END:
+                for number in END_SIGNALS:
                     bells[number], ear = socket.socketpair()
                     opened.enter_context(bells[number])
                     opened.enter_context(ear)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orionflow.code.entrypoints import load_flow
-from orionflow.engine.forked_children import LeftByChild, ParentGoesOn
+from orionflow.engine.forked_children import LeftByChild, ParentContinues
 from orionflow.engine.recorded import taking_up
 from orionflow.private_files import private_opener
 from orionflow.recordable import as_text
@@ -41,7 +41,7 @@ def main(spec_file: str) -> None:
     )
     report: dict[str, Any] = {"state": None, "error": ""}
     try:
-        with ParentGoesOn():
+        with ParentContinues():
             flow = load_flow(spec["entrypoint"], Path(spec["folder"]))
             state = _called(_in_replay(flow, is_debugged=spec["debugged"] is not None), replay, spec["parameters"])
         report |= {"state": state.type.value, "name": state.name, "message": state.message}

@@ -174,8 +174,8 @@ def _described(api: Backend, known: Json, results: PackedResults) -> Json:
     run, tasks = known["run"], known["task_runs"]
     # Ids are created in the order of the calls.
     tasks.sort(key=lambda one: one["id"])
-    told = [one for one in tasks if one["state_type"] not in _WORKED or one["run_count"] > 1][:MOST_EXPLAINED]
-    for one in told:
+    explained = [one for one in tasks if one["state_type"] not in _WORKED or one["run_count"] > 1][:MOST_EXPLAINED]
+    for one in explained:
         one["why"] = api.ask(explain_task_run(one["id"]))
     kept = {one["id"]: results.of_state(one.get("state"), one["name"]) for one in tasks}
     kept[run["id"]] = results.of_state(run.get("state"), run["name"])

@@ -143,10 +143,10 @@ def _wait_for(child: subprocess.Popen[bytes]) -> None:
 
 def _outcome(report: Path) -> Outcome:
     try:
-        told: Json = json.loads(report.read_bytes())
+        outcome: Json = json.loads(report.read_bytes())
     except (OSError, ValueError):
         raise OrionError("The process of the replay ended without a word of how it went.") from None
     return Outcome(
-        told.get("state"), told.get("name") or "", told.get("message") or "", told.get("error") or "",
-        told.get("seen") or [], bool(told.get("is_over")),
+        outcome.get("state"), outcome.get("name") or "", outcome.get("message") or "", outcome.get("error") or "",
+        outcome.get("seen") or [], bool(outcome.get("is_over")),
     )  # fmt: skip

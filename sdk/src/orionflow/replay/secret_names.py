@@ -43,7 +43,7 @@ _LOOKS: tuple[tuple[str, str], ...] = (
 _NAMED = r"(?i:pass(?:word|wd|phrase)|secret|token|credential|api[_-]?key|private[_-]?key|authorization|cookie)"
 _NAME = rf"\b[\w.-]{{0,40}}{_NAMED}[\w-]{{0,40}}[\"']?"
 # In free text: `password=hunter22`, `token: "…"`.
-_SAID = re.compile(rf"({_NAME}\s{{0,8}}[=:]\s{{0,8}})([\"']?)([^\s\"',;&)}}\]]{{{SHORTEST_WITHIN},}})")
+_NAMED_VALUE = re.compile(rf"({_NAME}\s{{0,8}}[=:]\s{{0,8}})([\"']?)([^\s\"',;&)}}\]]{{{SHORTEST_WITHIN},}})")
 # In code only a literal is a secret; otherwise a name is assigned an expression.
 _TYPE = r"(?::[ \t]{0,8}\w{1,40}[ \t]{0,8})?"
 _WRITTEN = re.compile(rf"({_NAME}\]?[ \t]{{0,8}}{_TYPE}[=:][ \t]{{0,8}})([\"'])([^\"'\n]{{{SHORTEST_WITHIN},}})\2")
@@ -60,7 +60,7 @@ class SecretNames:
         self._names: dict[str, str] = {}
         # Short and common values, which are replaced only if they are the whole text.
         self._whole: dict[str, str] = {}
-        self._spelled: list[tuple[str, str]] = []
+        self._longest_first: list[tuple[str, str]] = []
         self._looks = [(f"[{what}]", re.compile(look)) for what, look in _LOOKS]
         self._bytes = [(what, re.compile(look.encode())) for what, look in _LOOKS]
         self.found: set[str] = set()
@@ -74,11 +74,11 @@ class SecretNames:
             for one in forms.alone:
                 self._whole.setdefault(one, name)
         # The longest first, as a part of a secret may be a secret as well.
-        self._spelled = sorted(self._names.items(), key=lambda pair: (-len(pair[0]), pair[0]))
+        self._longest_first = sorted(self._names.items(), key=lambda pair: (-len(pair[0]), pair[0]))
 
     def text(self, text: str) -> str:
         """Return the text with secrets replaced by their names."""
-        for value, name in self._spelled:
+        for value, name in self._longest_first:
             if value in text:
                 text = text.replace(value, f"[secret {name}]")
                 self.found.add(name)
@@ -89,9 +89,9 @@ class SecretNames:
 
     def prose(self, text: str) -> str:
         """Return the text of a message or a log line, where a word before a value may also mark it as a secret."""
-        return _SAID.sub(lambda one: f"{one[1]}{one[2]}{_kept(one[3])}", self.text(text))
+        return _NAMED_VALUE.sub(lambda one: f"{one[1]}{one[2]}{_kept(one[3])}", self.text(text))
 
-    def said(self, text: str) -> str:
+    def user_text(self, text: str) -> str:
         """Return a user's text, which may as a whole be a secret that is too common to search for within text."""
         if name := self._whole.get(text.strip()):
             self.found.add(name)
@@ -103,28 +103,28 @@ class SecretNames:
         named = _WRITTEN.sub(lambda one: f"{one[1]}{one[2]}{_kept(one[3])}{one[2]}", self.text(text))
         return _LITERAL.sub(lambda one: self.prose(one[0]), named)
 
-    def json(self, value: Any, name: str = "", *, is_said: bool = False) -> Any:
+    def json(self, value: Any, name: str = "", *, is_user_text: bool = False) -> Any:
         """Return JSON with secrets replaced by their names; a field with the name of a secret is a secret."""
         is_secret = bool(name and NAMES_A_SECRET.search(name))
         # The fields of a reference are looked up, so they stay.
         is_reference = isinstance(value, dict) and value.get("type") == "reference"
-        is_said = is_said or (name in FREE_WHEN_SHOWN and not is_reference)
+        is_user_text = is_user_text or (name in FREE_WHEN_SHOWN and not is_reference)
         match value:
             case str():
                 if is_secret and len(value) >= 1:
                     return f"[secret {name}]"
-                return self.said(value) if is_said else self.prose(value)
+                return self.user_text(value) if is_user_text else self.prose(value)
             case bool() | None:
                 return value
             case int() | float() if is_secret and abs(value) >= 10_000:
                 return f"[secret {name}]"
             case dict():
                 return {
-                    self.text(str(key)): self.json(inner, name if is_secret else str(key), is_said=is_said)
+                    self.text(str(key)): self.json(inner, name if is_secret else str(key), is_user_text=is_user_text)
                     for key, inner in value.items()
                 }
             case list():
-                return [self.json(inner, name if is_secret else "", is_said=is_said) for inner in value]
+                return [self.json(inner, name if is_secret else "", is_user_text=is_user_text) for inner in value]
         return value
 
     def in_bytes(self, content: bytes, serializer: str) -> str | None:
@@ -134,7 +134,7 @@ class SecretNames:
                 content = zlib.decompressobj().decompress(content, _MOST_UNPACKED)
             except zlib.error:
                 return "what cannot be unpacked"
-        for value, name in self._spelled:
+        for value, name in self._longest_first:
             if value.encode("utf-8", "replace") in content:
                 return f"the secret {name}"
         if whole := self._whole.get(content.decode("utf-8", "replace").strip("\"' \r\n\t")):

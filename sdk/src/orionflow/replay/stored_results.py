@@ -35,11 +35,11 @@ class PackedResults:
         if record is None:
             return {"missing": NOT_KEPT, "may_be_none": True}
         if not is_record(record):
-            return {"literal": self._secrets.json(record, is_said=True)}
+            return {"literal": self._secrets.json(record, is_user_text=True)}
         marks = {INPUTS_CHANGED: True} if record.get(INPUTS_CHANGED) and state.get("name") != CACHED else {}
         match record["type"]:
             case "literal":
-                return {"literal": self._secrets.json(record.get("value"), is_said=True), **marks}
+                return {"literal": self._secrets.json(record.get("value"), is_user_text=True), **marks}
             case "reference":
                 return {**self._stored(record, name), **marks}
         return {"missing": NOT_KEPT}

@@ -112,8 +112,8 @@ def _checked(record: dict[str, Any], serializer: Serializer, store: ResultStore)
 
 def refuse_what_others_wrote(record: dict[str, Any], content: bytes) -> None:
     """Raise MissingResult if these bytes, with or without their seal, are not those that the reference was made for."""
-    said = record.get(DIGEST)
-    if said is not None and said != digest_of_content(content):
+    digest = record.get(DIGEST)
+    if digest is not None and digest != digest_of_content(content):
         raise MissingResult(
             f"The stored result {record['storage_key']!r} in {record.get('storage')} was written over since, as by a "
             "run with the same result_storage_key; run the task again with refresh_cache=True."

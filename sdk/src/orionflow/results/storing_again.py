@@ -80,7 +80,7 @@ def store_again(data: dict[str, Any], value: Any) -> dict[str, Any]:
 
     content = as_bytes(value, serializer_of(data["serializer_type"]), data["storage"], data["storage_key"])[1]
     # The size may differ, because the value may have changed since.
-    reference = {name: said for name, said in data.items() if name != UNSTORED} | {"size": len(content)}
+    reference = {name: field for name, field in data.items() if name != UNSTORED} | {"size": len(content)}
     if DIGEST in data:
         reference[DIGEST] = digest_of_content(content)
     try:

@@ -81,7 +81,7 @@ class GitRepository(_Git):
             )
 
     def pull_steps(self) -> list[Step]:
-        said = {
+        fields = {
             "repository": self.url,
             "branch": self.branch,
             "commit": self.commit,
@@ -90,7 +90,7 @@ class GitRepository(_Git):
             "access_token": self.token.reference if self.token else None,
             "username": self.username,
         }
-        return [{f"{OURS}git_clone": {name: value for name, value in said.items() if value is not None}}]
+        return [{f"{OURS}git_clone": {name: value for name, value in fields.items() if value is not None}}]
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ class Call:
     id: str = field(default_factory=lambda: uuid4().hex)
     worker: str | None = None
     worker_name: str = ""
-    heard_at: float = 0.0
+    last_message_at: float = 0.0
     # How often the call was given to a worker, and the time of the last message about it.
     given: int = 0
     given_at: float = 0.0
@@ -90,7 +90,7 @@ class Caller:
                 self._mailbox.send_task(OFFER, [call.id, self._mailbox.name], self._queue)
                 offered = now()
             self._repeat(call)
-            if call.worker is not None and now() - call.heard_at > SILENCE_SECONDS:
+            if call.worker is not None and now() - call.last_message_at > SILENCE_SECONDS:
                 call.died = f"The task worker {call.worker_name} has not reported for {SILENCE_SECONDS:g} s."
                 return
             if call.worker is None and not complained and now() - began > COMPLAINT_SECONDS:
@@ -104,19 +104,19 @@ class Caller:
 
     def _repeat(self, call: Call) -> None:
         """Give the call to its silent worker again, which continues, sends the outcome again, or declines."""
-        worker, silent = call.worker, min(now() - call.heard_at, now() - call.given_at)
+        worker, silent = call.worker, min(now() - call.last_message_at, now() - call.given_at)
         if worker is None or silent < REPEAT_SECONDS:
             return
         call.is_repeated = True
         if not self._send_call(call, worker):
             # Workers cannot be heard while the broker is away.
-            call.heard_at = now()
+            call.last_message_at = now()
 
     def _receive(self, message: Message) -> None:
         if message["kind"] == "alive":
             for one in message["calls"]:
                 if (call := self._calls.get(one)) is not None and call.worker == message["worker"]:
-                    call.heard_at = now()
+                    call.last_message_at = now()
             return
         call = self._calls.get(message["call"])
         if message["kind"] == "take":
@@ -147,7 +147,7 @@ class Caller:
         if call is None or call.done.is_set() or call.worker not in (None, worker):
             self._mailbox.send(worker, {"kind": "gone", "call": message["call"]})
             return
-        call.worker, call.worker_name, call.heard_at = worker, message["name"], now()
+        call.worker, call.worker_name, call.last_message_at = worker, message["name"], now()
         call.given, call.is_repeated = call.given + 1, False
         self._send_call(call, worker)
 

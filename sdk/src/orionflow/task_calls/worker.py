@@ -51,7 +51,7 @@ class TaskWorker:
         """Work until SIGTERM or SIGINT; running calls are finished first."""
         self.app.task(name=OFFER)(self.take)
         self._mailbox.open()
-        threading.Thread(target=self._say_alive, name="orion-task-heartbeat", daemon=True).start()
+        threading.Thread(target=self._send_heartbeats, name="orion-task-heartbeat", daemon=True).start()
         try:
             self._celery_worker().start()
         finally:
@@ -184,7 +184,7 @@ class TaskWorker:
         # The call arrived too late, or was lost at first: another worker may have it.
         return self._from_here("declined", message["call"]) | {"given": message.get("given", 0)}
 
-    def _say_alive(self) -> None:
+    def _send_heartbeats(self) -> None:
         while not self._stop.wait(ALIVE_SECONDS):
             for flow, calls in self._given().items():
                 self._send(flow, {"kind": "alive", "calls": calls, "worker": self._mailbox.name})

@@ -18,7 +18,7 @@ from orionflow import tracing
 from orionflow.code.fetched_modules import know_folders, known_folders
 from orionflow.contract.credentials import RUN_TOKEN_BEGINS
 from orionflow.contract.traces import TRACEPARENT
-from orionflow.engine.forked_children import LeftByChild, ParentGoesOn, exit_child
+from orionflow.engine.forked_children import LeftByChild, ParentContinues, exit_child
 from orionflow.engine.time_limits import LimitReached, limited
 from orionflow.errors import UnserializableError
 from orionflow.recordable import as_text
@@ -101,7 +101,7 @@ def call_in_child(payload: bytes) -> bytes:
         fn, args, kwargs, seconds, run, folders = loads(payload)
         if folders:
             know_folders(folders)
-        with ParentGoesOn():
+        with ParentContinues():
             outcome: tuple[str, Any, str] = ("returned", _call(fn, args, kwargs, seconds, run), "")
     except LeftByChild as left:
         # It would send the outcome in its parent's place, and wait for more calls.
@@ -149,7 +149,7 @@ async def _listed(parts: AsyncIterable[Any]) -> list[Any]:
 
 
 async def _awaited(value: Any) -> Any:
-    with ParentGoesOn():
+    with ParentContinues():
         return await value
 
 

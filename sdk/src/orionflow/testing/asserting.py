@@ -117,8 +117,8 @@ def _assert_type(run: AnyRun, expected: StateType, message: str = "") -> None:
     recorded = flow_run_of(run)
     problem = f"Flow run {recorded.name!r} is recorded as {recorded.state!r}, not as {expected.value}."
     assert recorded.state_type is expected, problem
-    said = (recorded.state.message if recorded.state else None) or ""
-    assert message in said, f"Flow run {recorded.name!r} says {said!r}, not {message!r}."
+    recorded_message = (recorded.state.message if recorded.state else None) or ""
+    assert message in recorded_message, f"Flow run {recorded.name!r} says {recorded_message!r}, not {message!r}."
 
 
 def _flow_run_id(run: AnyRun) -> UUID:

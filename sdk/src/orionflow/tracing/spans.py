@@ -147,13 +147,13 @@ class Attempt:
 
     def _note(self, error: BaseException) -> None:
         lines = traceback.format_exception(type(error), error, error.__traceback__)
-        said = {
+        attributes = {
             "exception.type": type(error).__qualname__,
             "exception.message": _shown(as_text(error)),
             # Masked before it is cut, as a part of a secret would not be recognized.
             "exception.stacktrace": known.masked("".join(lines))[-LONGEST_TEXT:],
         }
-        self._events.append(Event("exception", said, time.time_ns()))
+        self._events.append(Event("exception", attributes, time.time_ns()))
 
     def close(self) -> None:
         if not self.context.trace_flags.sampled:

@@ -203,14 +203,14 @@ def _code_of_file(rebuild: Callable[..., CodeType], arguments: tuple[Any, ...], 
 
 def _is_held_by_module(fn: FunctionType) -> bool:
     """Whether another process can find this function through the flow or task of its name in its module."""
-    if fn.__module__ in (None, "__main__", "__mp_main__") or fn.__closure__ or _goes_by_value(fn.__module__):
+    if fn.__module__ in (None, "__main__", "__mp_main__") or fn.__closure__ or _is_pickled_by_value(fn.__module__):
         return False
     module = sys.modules.get(fn.__module__)
     held = _held(module, fn.__qualname__)
     return held is not fn and getattr(held, "fn", None) is fn
 
 
-def _goes_by_value(module: str) -> bool:
+def _is_pickled_by_value(module: str) -> bool:
     from cloudpickle import list_registry_pickle_by_value
 
     registered: set[str] = list_registry_pickle_by_value()

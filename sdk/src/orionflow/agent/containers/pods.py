@@ -131,13 +131,13 @@ def _over_without_container(pod: Object) -> Over:
 
 def _waiting(status: Object, waiting: Object) -> Waiting:
     reason, message = str(waiting.get("reason") or ""), str(waiting.get("message") or "")
-    said = f"{reason}: {message}" if message else reason
+    problem = f"{reason}: {message}" if message else reason
     if reason in PULLING:
-        return Waiting(f"Its image cannot be pulled. {said}", is_final=bool(FOR_GOOD.search(message)))
+        return Waiting(f"Its image cannot be pulled. {problem}", is_final=bool(FOR_GOOD.search(message)))
     if reason in HOPELESS:
-        return Waiting(f"Its container cannot be made. {said}", is_final=True)
+        return Waiting(f"Its container cannot be made. {problem}", is_final=True)
     if reason in CONFIGURING:
-        return Waiting(f"Its container cannot be configured. {said}")
+        return Waiting(f"Its container cannot be configured. {problem}")
     for one in status.get("conditions") or []:
         if one.get("type") == "PodScheduled" and one.get("status") == "False":
             return Waiting(f"No node takes it ({one.get('reason') or 'not scheduled'}). {one.get('message') or ''}")
@@ -145,7 +145,7 @@ def _waiting(status: Object, waiting: Object) -> Waiting:
         inner = (one.get("state") or {}).get("waiting") or {}
         if inner.get("reason") in PULLING | HOPELESS:
             return _waiting({}, inner)
-    return Waiting(said or None)
+    return Waiting(problem or None)
 
 
 def _main(statuses: Sequence[Object]) -> Object:

@@ -17,13 +17,13 @@ def read_report(text: str) -> Report | None:
     if len(text) > LONGEST_LINE:
         return None
     try:
-        said = json.loads(text)
+        report = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(said, dict):
+    if not isinstance(report, dict):
         return None
-    texts = {name: said[name] for name in TEXTS if isinstance(said.get(name), str)}
-    return {**texts, **{name: True for name in FACTS if said.get(name) is True}}
+    texts = {name: report[name] for name in TEXTS if isinstance(report.get(name), str)}
+    return {**texts, **{name: True for name in FACTS if report.get(name) is True}}
 
 
 def last_lines(text: str) -> list[str]:

@@ -62,10 +62,10 @@ def actions_of(session: Session, options: Options) -> list[Json]:
 
 def _refuse_leftovers(options: Options) -> None:
     belong = {"subject": "notified", "message": "notified", "payload": "webhooks", "pairs": "deployed"}
-    spelt = {"notified": "--notify", "webhooks": "--webhook", "deployed": "--run", "pairs": "-p"}
+    option_names = {"notified": "--notify", "webhooks": "--webhook", "deployed": "--run", "pairs": "-p"}
     for option, owner in belong.items():
         if options[option] and not options[owner]:
-            raise click.UsageError(f"{spelt.get(option, '--' + option)} belongs to {spelt[owner]}.")
+            raise click.UsageError(f"{option_names.get(option, '--' + option)} belongs to {option_names[owner]}.")
 
 
 def actions_text(automation: Json) -> str:

@@ -48,7 +48,7 @@ def create(
         AUTOMATION.show(session, made)
         return
     for one in made:
-        session.say(f"Created the automation {one['name']}: {trigger_text(one['trigger'])}.")
+        session.announce(f"Created the automation {one['name']}: {trigger_text(one['trigger'])}.")
 
 
 def _from_file(file: str, name: str | None) -> list[Json]:

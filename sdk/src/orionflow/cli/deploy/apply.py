@@ -126,7 +126,7 @@ def _show(session: Session, plans: Sequence[Plan], *, dry_run: bool) -> None:
         if dry_run:
             session.terminal.out(line)
         else:
-            session.say(line)
+            session.announce(line)
         if dry_run or session.terminal.verbose:
             for change in plan.changes:
                 session.terminal.out(f"  {change.line()}")

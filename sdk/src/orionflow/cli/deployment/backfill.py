@@ -151,7 +151,7 @@ def create(session: Session, name: str, own_name: str | None, dry_run: bool, **o
         return
     made = session.api.ask(BACKFILLS.create({**body, **({"name": own_name} if own_name else {})}))
     if session.for_people:
-        session.say(f"{made['name']}: {counted(made['total'], 'run')}, {made['at_once']} at once.")
+        session.announce(f"{made['name']}: {counted(made['total'], 'run')}, {made['at_once']} at once.")
         session.note(f"How far it has come: orion deployment backfill inspect {made['name']}")
     else:
         session.show_one(made, name="name")
@@ -202,14 +202,14 @@ def _show_plan(session: Session, plan: Json) -> None:
     if not session.for_people:
         session.show_one(plan)
         return
-    session.say(f"{counted(plan['runs'], 'run')}, in this order:" if plan["runs"] else "No runs.")
+    session.announce(f"{counted(plan['runs'], 'run')}, in this order:" if plan["runs"] else "No runs.")
     times = plan["times"]
     for one in times if len(times) <= 10 else [*times[:9], times[-1]]:
-        session.say(f"  {one['local']}")
+        session.announce(f"  {one['local']}")
     if len(times) > 10:
         session.note(f"Only the first nine and the last of {counted(len(times), 'time')} are shown.")
     if plan["first_parameters"]:
-        session.say(f"The first with {as_text(plan['first_parameters'])}.")
+        session.announce(f"The first with {as_text(plan['first_parameters'])}.")
     if plan["completed"]:
         session.note(f"{counted(plan['completed'], 'time')} with a completed run left out; --again runs them too.")
     if plan["left_out"]:

@@ -44,14 +44,14 @@ def run(session: Session, name: str, watch: bool, wait: bool, timeout: str | Non
     found = find_deployment(session, name)
     created = session.api.ask(_creation(found, session.clock, options))
     if watch or wait:
-        _say_who_serves(found, session)
+        _note_missing_agent(found, session)
         from orionflow.cli.flow_run.follow import watch_run
 
         return watch_run(session, created, timeout, with_logs=watch, with_states=watch)
     if session.for_people:
         when = _when(created, session.clock)
-        session.say(f"{created['name']} ({created['id']}) of {full_name(session.api, found)} {when}.")
-        _say_who_serves(found, session)
+        session.announce(f"{created['name']} ({created['id']}) of {full_name(session.api, found)} {when}.")
+        _note_missing_agent(found, session)
     else:
         session.show_one(created)
     return ExitCode.DONE
@@ -97,7 +97,7 @@ def _when(run: Json, clock: Clock) -> str:
     return f"is scheduled for {clock.near(run['expected_start_time'])}"
 
 
-def _say_who_serves(deployment: Json, session: Session) -> None:
+def _note_missing_agent(deployment: Json, session: Session) -> None:
     pool, queue = deployment.get("work_pool_name"), deployment.get("work_queue_name")
     if deployment.get("status") == "READY":
         return

@@ -144,7 +144,7 @@ def _set_active(session: Session, name: str, wanted: str | None, *, active: bool
     found = _find(session.api, deployment, wanted)
     session.api.ask(schedules_of(deployment["id"]).update(found["id"], {"active": active}))
     if session.for_people:
-        session.say(f"{definition_text(found['schedule'])} is {'active again' if active else 'paused'}.")
+        session.announce(f"{definition_text(found['schedule'])} is {'active again' if active else 'paused'}.")
     else:
         session.show_list([{**found, "active": active}], _columns(session.clock), name="id")
 

@@ -141,7 +141,7 @@ def _report_cancelled(session: Session, answers: Sequence[tuple[Json, Answer]]) 
         session.output.show_many([_as_object(run, answer) for run, answer in answers], RESULT)
     for run, answer in answers:
         if session.for_people and answer.wrote:
-            session.say(f"{run['name']} is {answer.state_name}" + (f": {answer.reason}" if answer.reason else "."))
+            session.announce(f"{run['name']} is {answer.state_name}" + (f": {answer.reason}" if answer.reason else "."))
     unchanged = [(run, answer) for run, answer in answers if not answer.wrote]
     for run, answer in unchanged[1:]:
         session.terminal.error(f"{run['name']} stays {answer.state_name}: {answer.reason}")

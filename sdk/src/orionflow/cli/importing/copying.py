@@ -32,7 +32,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 }
 # Objects that others refer to are copied with them.
 NEEDS = {"deployments": ("blocks", "pools", "flows")}
-SPOKEN = "0.8."
+SUPPORTED_VERSION = "0.8."
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def _old_server(url: str) -> Backend:
     except ValueError as why:
         raise click.UsageError(f"--url {shown_url(url)} {why}.") from None
     version = _version_of(url)
-    if not version.startswith(SPOKEN):
+    if not version.startswith(SUPPORTED_VERSION):
         raise CommandFailed(
             ExitCode.VERSIONS_DIFFER,
             f"{shown_url(url)} speaks version {version} of the API.",

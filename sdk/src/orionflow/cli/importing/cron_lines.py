@@ -43,7 +43,7 @@ def _either_day(month_day: str, weekday: str) -> tuple[str, str]:
         # Every day matches; but next to a field with a step, only the step counts.
         steps = [field if field.startswith("*") else "*" for field in (month_day, weekday)]
         return steps[0], steps[1]
-    return _spelled_out(month_day, 2), _spelled_out(weekday, 4)
+    return _with_ranges(month_day, 2), _with_ranges(weekday, 4)
 
 
 def _field(field: str, place: int) -> str:
@@ -107,7 +107,7 @@ def _number(name: str, place: int) -> int:
     return int(name)
 
 
-def _spelled_out(field: str, place: int) -> str:
+def _with_ranges(field: str, place: int) -> str:
     """Return a field that does not start with a star."""
     least, most = _BOUNDS[place]
     return ",".join(f"{least}-{most}{part[1:]}" if part.startswith("*") else part for part in field.split(","))

@@ -136,7 +136,7 @@ def send_test(session: Session, to: Json) -> None:
     if sent["standing"] != "SENT":
         raise CommandFailed(ExitCode.FAILED, "The test message did not arrive.", outcome, "orion notify log")
     if session.for_people:
-        session.say(f"The test message was accepted{' in its short form' if sent['is_short'] else ''}.")
+        session.announce(f"The test message was accepted{' in its short form' if sent['is_short'] else ''}.")
 
 
 @command(

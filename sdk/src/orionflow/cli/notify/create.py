@@ -71,12 +71,12 @@ def create(session: Session, kind: str | None, address: str | None, tries: bool,
     sentence = f"Created the notification {made['name']}: {states_text(types, names)}, to {block_title(block)}."
     session.report(sentence, made)
     if session.for_people:
-        _say_what_is_next(session, made["name"], tries=tries)
+        _note_next_steps(session, made["name"], tries=tries)
     if tries:
         send_test(session, {"policy_id": made["id"]})
 
 
-def _say_what_is_next(session: Session, name: str, *, tries: bool) -> None:
+def _note_next_steps(session: Session, name: str, *, tries: bool) -> None:
     from orionflow.settings import current_settings
 
     if not tries:
