@@ -95,8 +95,8 @@ class Api:
         self.url = url
 
     def ask(self, method: str, path: str, body: object = None) -> Any:
-        said = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, said, {"Content-Type": "application/json"}, method=method)
+        content = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, content, {"Content-Type": "application/json"}, method=method)
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read())
 

@@ -84,9 +84,9 @@ class Socket:
                 if kind & 0x0F == 9:
                     self.writer.write(struct.pack("!BB", 0x8A, 0x80 | size) + bytes(4) + content)
                 elif kind & 0x0F == 1:
-                    self.heard(json.loads(content))
+                    self.receive(json.loads(content))
 
-    def heard(self, message: dict[str, Any]) -> None:
+    def receive(self, message: dict[str, Any]) -> None:
         self.messages += 1
         self.of_everything += bool(message.get("all"))
         named = self.topics if message.get("all") else message["changed"]
@@ -125,8 +125,8 @@ class Tab(Socket):
         await self.open(sorted({topic for topics, _ in self.parts.values() for topic in topics}))
         self.asking = asyncio.create_task(self._ask())
 
-    def heard(self, message: dict[str, Any]) -> None:
-        super().heard(message)
+    def receive(self, message: dict[str, Any]) -> None:
+        super().receive(message)
         self.place = message["at"]
         changed = set(message.get("changed", ()))
         self._dirty |= {name for name, (topics, _) in self.parts.items() if message.get("all") or topics & changed}

@@ -216,7 +216,7 @@ def measure(kinds: Iterable[str] = tuple(KINDS)) -> dict[tuple[str, int], list[F
     return found
 
 
-def tell(found: dict[tuple[str, int], list[Figures]]) -> None:
+def report_medians(found: dict[tuple[str, int], list[Figures]]) -> None:
     for (kind, workers), rounds in found.items():
         figures: Figures = {name: round(median(one[name] for one in rounds), DIGITS.get(name, 1)) for name in rounds[0]}
         # Ratios within the same round, so that other load on the machine affects both.
@@ -242,4 +242,4 @@ def tell(found: dict[tuple[str, int], list[Figures]]) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=KINDS, action="append", help="measure only this; may be repeated")
-    tell(measure(parser.parse_known_args()[0].only or KINDS))
+    report_medians(measure(parser.parse_known_args()[0].only or KINDS))

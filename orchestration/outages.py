@@ -18,7 +18,7 @@ AWAY_CLASSES = ("08", "57P")
 AWAY_CODES = frozenset({"53300"})
 DISK_FULL = "The disk below the database is full: nothing can be stored until there is free space."
 # How often a continuing outage is logged again, for operators who begin to read the log later.
-SAY_AGAIN_SECONDS = 600.0
+LOG_AGAIN_SECONDS = 600.0
 
 
 def is_outage(error: BaseException) -> bool:
@@ -47,7 +47,7 @@ class OnceInAWhile:
         with self._mutex:
             if now < self._next:
                 return False
-            self._next = now + SAY_AGAIN_SECONDS
+            self._next = now + LOG_AGAIN_SECONDS
         return True
 
 

@@ -175,13 +175,13 @@ def runs(
         click.echo("No run in the archive fits.", err=True)
 
 
-def _moment(said: str | None) -> datetime | None:
-    if said is None:
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(said)
+        moment = datetime.fromisoformat(text)
     except ValueError:
-        raise click.UsageError(f"{said!r} is not a time; write 2026-01-31 or 2026-01-31T12:00+00:00.") from None
+        raise click.UsageError(f"{text!r} is not a time; write 2026-01-31 or 2026-01-31T12:00+00:00.") from None
     return moment if moment.tzinfo else moment.astimezone()
 
 
@@ -265,7 +265,7 @@ def _print_run_json(found: ArchivedRun) -> None:
         {**fields(one), "states": [fields(state) for state in (*unfolded(one), *found.task_run_states.get(one.pk, ()))]}
         for one in found.task_runs
     ]
-    said = {
+    answer = {
         **fields(found.run),
         "archived": True,
         "flow_name": found.flow_name,
@@ -277,7 +277,7 @@ def _print_run_json(found: ArchivedRun) -> None:
         "artifacts": [fields(one) for one in found.artifacts],
         "events": [fields(one) for one in found.events],
     }
-    json.dump(said, sys.stdout, cls=DjangoJSONEncoder)
+    json.dump(answer, sys.stdout, cls=DjangoJSONEncoder)
     click.echo()
 
 
@@ -285,8 +285,8 @@ def _print_run(found: ArchivedRun) -> None:
     run = found.run
     click.echo(one_line(f"{found.flow_name} / {run.name}  {run.state_name}  (archive, {found.batch.day})"))
     for state in found.states:
-        said = f"{state.timestamp:%Y-%m-%d %H:%M:%S}  {state.name}  {state.message or ''}"
-        click.echo(f"  {cleaned(said)}".rstrip())
+        state_line = f"{state.timestamp:%Y-%m-%d %H:%M:%S}  {state.name}  {state.message or ''}"
+        click.echo(f"  {cleaned(state_line)}".rstrip())
     click.echo(f"{found.task_run_count:,} task runs")
     for task in found.task_runs:
         click.echo(one_line(f"  {task.id}  {task.state_name:<12}  {task.name}"))

@@ -91,13 +91,13 @@ def start(
 
     Example: orion server start --port 4300
     """
-    from orion_site.http.messages import address_for_browsers, banner, say
+    from orion_site.http.messages import address_for_browsers, banner, print_line
     from orion_site.http.options import CannotStart, ServerOptions
     from orion_site.http.server import leave_at_once, run_server
 
     def ready(address: str) -> None:
         way_in = address_for_browsers(address) if open_browser or sys.stderr.isatty() else address
-        say(banner(address, way_in))
+        print_line(banner(address, way_in))
         if output == "json":
             announced = {"address": address, "api": f"{address.rstrip('/')}/api", "pid": os.getpid()}
             click.echo(json.dumps(announced))
@@ -118,6 +118,6 @@ def start(
         all_ended = run_server(options, on_ready=ready)
     except CannotStart as error:
         raise click.ClickException(str(error)) from error
-    say("Orion has stopped.")
+    print_line("Orion has stopped.")
     if not all_ended:
         leave_at_once()

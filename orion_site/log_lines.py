@@ -25,8 +25,8 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         text = known.masked(super().format(record)).rstrip("\n")
-        return _CONTROLS.sub(_spelled, text).replace("\n", _INDENT)
+        return _CONTROLS.sub(_escaped, text).replace("\n", _INDENT)
 
 
-def _spelled(found: re.Match[str]) -> str:
+def _escaped(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape").decode("ascii")

@@ -13,7 +13,7 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 
 from orion_site.env import env_list
-from orionflow.json_lines import say
+from orionflow.json_lines import print_line
 
 OWNERS = "ORION_HOME_OWNERS"
 
@@ -47,7 +47,7 @@ def close_home(home: Path) -> None:
     is_own = found.st_uid == os.geteuid() or found.st_uid == _owner_of_new_files(home)
     if is_own and not _is_home_directory(home):
         home.chmod(stat.S_IRWXU)
-        say(
+        print_line(
             f"{home} was open to other users of this machine ({mode:04o}); it is its owner's alone now (0700).",
             "orion.server",
         )

@@ -128,8 +128,8 @@ class Place:
 
     def _read(self, folder: str) -> Batch:
         try:
-            said = json.loads(self.files.cat_file(f"{folder}/{MANIFEST}"))
-            return _batch(folder, said)
+            manifest = json.loads(self.files.cat_file(f"{folder}/{MANIFEST}"))
+            return _batch(folder, manifest)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             message = f"The manifest of {folder} cannot be read ({type(error).__name__}); restore it from a copy."
             raise ArchiveUnavailable(message) from error
@@ -167,7 +167,7 @@ class Place:
 
     # --- writing ---
 
-    def add(self, *, day: str, files: Mapping[str, tuple[Path, int]], said: Mapping[str, Any]) -> Batch:
+    def add(self, *, day: str, files: Mapping[str, tuple[Path, int]], description: Mapping[str, Any]) -> Batch:
         """Copy files there, then write the manifest that makes them a batch."""
         folder = f"{self.root}/{day}/{secrets.token_hex(8)}"
         self._make_folder(folder)
@@ -179,7 +179,7 @@ class Place:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             written[name] = {"name": source.name, "rows": rows, "bytes": source.stat().st_size, "sha256": digest}
         self._keep(f"{folder}/{one['name']}" for one in written.values())
-        manifest = {"version": VERSION, "day": day, **said, "files": written}
+        manifest = {"version": VERSION, "day": day, **description, "files": written}
         self._write(folder, MANIFEST, manifest)
         return _batch(folder, manifest)
 
@@ -202,8 +202,8 @@ class Place:
         """
         folder, note = f"{self.root}/{RESTORED}", secrets.token_hex(8)
         self._make_folder(folder)
-        said = {"restored": now.isoformat(), "until": until.isoformat(), "runs": [str(one) for one in runs]}
-        self._write(folder, f"{note}.json", said)
+        content = {"restored": now.isoformat(), "until": until.isoformat(), "runs": [str(one) for one in runs]}
+        self._write(folder, f"{note}.json", content)
         return note
 
     def mark_whole(self, note: str, *, now: datetime) -> None:
@@ -232,9 +232,9 @@ class Place:
             notes = [path for path in paths if path.endswith(".json")]
             for path in notes:
                 if path not in self._noted:
-                    said = json.loads(self.files.cat_file(path))
-                    runs = frozenset(map(UUID, said["runs"]))
-                    self._noted[path] = Note(_moment(said["restored"]), _moment(said["until"]), runs)
+                    content = json.loads(self.files.cat_file(path))
+                    runs = frozenset(map(UUID, content["runs"]))
+                    self._noted[path] = Note(_moment(content["restored"]), _moment(content["until"]), runs)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             message = f"{folder} cannot be read ({type(error).__name__}); delete the file that is no list of runs."
             raise ArchiveUnavailable(message) from error
@@ -302,8 +302,8 @@ def _file_system(address: str) -> tuple[Any, str]:
     except ImportError as error:
         raise ArchiveUnavailable(f"The archive {shown} needs a package that is not installed: {error}") from None
     except (OSError, ValueError) as error:
-        said = str(error).replace(address, shown)
-        raise ArchiveUnavailable(f"The archive {shown} cannot be used: {said}") from error
+        reason = str(error).replace(address, shown)
+        raise ArchiveUnavailable(f"The archive {shown} cannot be used: {reason}") from error
     return files, str(path).rstrip("/")
 
 
@@ -311,21 +311,21 @@ def _protocols(files: Any) -> tuple[str, ...]:
     return (files.protocol,) if isinstance(files.protocol, str) else tuple(files.protocol)
 
 
-def _batch(folder: str, said: Mapping[str, Any]) -> Batch:
+def _batch(folder: str, manifest: Mapping[str, Any]) -> Batch:
     """Read a manifest. Validate it, because everyone with write access to the archive can write one."""
-    if said["version"] != VERSION:
+    if manifest["version"] != VERSION:
         raise ValueError("another version")
-    files = {name: _file(**one) for name, one in said["files"].items()}
+    files = {name: _file(**one) for name, one in manifest["files"].items()}
     if missing := KINDS - files.keys():
         raise ValueError(f"no file of {missing}")
     return Batch(
         folder=folder,
-        day=str(said["day"]),
-        since=_moment(said["since"]),
-        until=_moment(said["until"]),
-        first=UUID(said["first"]),
-        last=UUID(said["last"]),
-        written=_moment(said["written"]),
+        day=str(manifest["day"]),
+        since=_moment(manifest["since"]),
+        until=_moment(manifest["until"]),
+        first=UUID(manifest["first"]),
+        last=UUID(manifest["last"]),
+        written=_moment(manifest["written"]),
         files=files,
     )
 

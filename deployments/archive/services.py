@@ -140,14 +140,14 @@ def write(target: Place, runs: Sequence[UUID], *, now: datetime) -> Batch:
         moments = [expected or created for expected, created in times]
         if not moments:
             raise ArchiveUnavailable("The runs went while they were archived; nothing was deleted.")
-        said = {
+        description = {
             "since": min(moments).isoformat(),
             "until": max(moments).isoformat(),
             "first": str(min(runs)),
             "last": str(max(runs)),
             "written": now.isoformat(),
         }
-        return target.add(day=f"{min(moments).astimezone(UTC):%Y-%m-%d}", files=files, said=said)
+        return target.add(day=f"{min(moments).astimezone(UTC):%Y-%m-%d}", files=files, description=description)
 
 
 def _write_table(folder: Path, name: str, model: type[Model], owner: str, runs: Sequence[UUID]) -> tuple[Path, int]:

@@ -17,12 +17,12 @@ def trigger_words(trigger: Mapping[str, Any]) -> str:
         return _event_words(trigger)
     parts = [trigger_words(one) for one in trigger["triggers"]]
     if trigger["type"] == "sequence":
-        said = ", and then ".join(parts)
+        sentence = ", and then ".join(parts)
     else:
         require = trigger.get("require", "all")
         how = {"any": "any of these", "all": "all of these"}.get(str(require), f"{require} of these")
-        said = f"{how}: {'; '.join(parts)}" if len(parts) > 1 else parts[0]
-    return f"{said}, within {period(trigger['within'])}" if trigger.get("within") else said
+        sentence = f"{how}: {'; '.join(parts)}" if len(parts) > 1 else parts[0]
+    return f"{sentence}, within {period(trigger['within'])}" if trigger.get("within") else sentence
 
 
 def _event_words(trigger: Mapping[str, Any]) -> str:

@@ -24,7 +24,7 @@ def as_answer(kind: type[Answer], row: Any, **derived: Any) -> dict[str, Any]:
     answer: dict[str, Any] = dict.fromkeys(shape.names)
     answer.update(zip(shape.of_row, shape.read(row), strict=True))
     for name, value in derived.items():
-        answer[shape.spelling.get(name, name)] = value
+        answer[shape.wire_names.get(name, name)] = value
     for name, default in shape.own:
         if answer[name] is None or answer[name] == default:
             del answer[name]
@@ -48,22 +48,22 @@ class _Shape:
     names: tuple[str, ...]
     of_row: tuple[str, ...]
     read: Callable[[Any], tuple[Any, ...]]
-    spelling: Mapping[str, str]
+    wire_names: Mapping[str, str]
     own: tuple[tuple[str, Any], ...]
 
 
 @cache
 def _shape(kind: type[Answer], derived: frozenset[str]) -> _Shape:
     fields = kind.model_fields
-    spelling = {name: one.serialization_alias or name for name, one in fields.items()}
+    wire_names = {name: one.serialization_alias or name for name, one in fields.items()}
     read = [name for name in fields if name not in derived]
     getter = attrgetter(*read) if read else None
     return _Shape(
-        names=tuple(spelling.values()),
-        of_row=tuple(spelling[name] for name in read),
+        names=tuple(wire_names.values()),
+        of_row=tuple(wire_names[name] for name in read),
         read=_reader(read, getter),
-        spelling=spelling,
-        own=tuple((spelling[name], fields[name].default) for name in fields if name in own_fields(kind)),
+        wire_names=wire_names,
+        own=tuple((wire_names[name], fields[name].default) for name in fields if name in own_fields(kind)),
     )
 
 

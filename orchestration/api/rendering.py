@@ -18,26 +18,26 @@ _FREE = frozenset({"parameters", "context", "data", "job_variables", "payload", 
 def encoded(answer: Any, *, indent: int | None = None) -> bytes:
     """Return the answer as JSON: datetimes as ISO 8601 with offset, timedeltas as seconds. Changes the answer."""
     if isinstance(answer, dict | list | tuple | datetime):
-        answer = _spelled(answer)
+        answer = _with_text_times(answer)
     return to_json(answer, timedelta_mode="float", inf_nan_mode="null", indent=indent)
 
 
-def _spelled(value: Any) -> Any:
+def _with_text_times(value: Any) -> Any:
     """Return `value` with text in place of datetimes. pydantic writes `Z`, which Python before 3.11 cannot parse."""
     kind = type(value)
     if kind is datetime:
         return value.isoformat()
     if kind is dict:
-        _spell(value, value.items())
+        _replace_times(value, value.items())
         return value
     if kind is list or isinstance(value, tuple):
         parts = value if kind is list else list(value)
-        _spell(parts, enumerate(parts))
+        _replace_times(parts, enumerate(parts))
         return parts
     return value
 
 
-def _spell(parts: Any, items: Iterable[tuple[Any, Any]]) -> None:
+def _replace_times(parts: Any, items: Iterable[tuple[Any, Any]]) -> None:
     # Every value of every answer passes through here, so most need one comparison only, and nothing is copied.
     for key, value in items:
         kind = type(value)
@@ -46,7 +46,7 @@ def _spell(parts: Any, items: Iterable[tuple[Any, Any]]) -> None:
         if kind is datetime:
             parts[key] = value.isoformat()
         elif kind in _CONTAINERS and key not in _FREE:
-            parts[key] = _spelled(value)
+            parts[key] = _with_text_times(value)
 
 
 _CONTAINERS = frozenset({dict, list, tuple})

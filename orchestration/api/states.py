@@ -17,7 +17,7 @@ from orionflow.contract.states import MOMENTS
 LONGEST_MESSAGE = 128 * 1024
 
 
-_NOTHING_SAID = NO_DETAILS.as_dict()
+_EMPTY_DETAILS = NO_DETAILS.as_dict()
 
 
 def with_offset(moment: str | None) -> str | None:
@@ -67,7 +67,7 @@ def written_state_out(state: State) -> StateOut:
 
 def stored_state_out(row: Any, *, flow_run_id: UUID | None, task_run_id: UUID | None) -> StateOut:
     """Return a state from its row. The ids of its run follow from the row's own keys."""
-    details: dict[str, Any] = {**_NOTHING_SAID, **row.details, "flow_run_id": flow_run_id, "task_run_id": task_run_id}
+    details: dict[str, Any] = {**_EMPTY_DETAILS, **row.details, "flow_run_id": flow_run_id, "task_run_id": task_run_id}
     for name in row.details.keys() & MOMENTS:
         details[name] = with_offset(details[name])
     return {

@@ -92,7 +92,7 @@ def _remember_resuming(run: Run, initial: State | None, written: State, changes:
     resuming = policy.resuming
     if resuming and (written.type is StateType.RUNNING or written.is_terminal):
         resuming = False
-    if initial is not None and initial.type is StateType.PAUSED and _goes_on(written):
+    if initial is not None and initial.type is StateType.PAUSED and _resumes(written):
         resuming = True
         if "run_count" in changes:
             policy = replace(policy, resumes=policy.resumes + 1)
@@ -102,5 +102,5 @@ def _remember_resuming(run: Run, initial: State | None, written: State, changes:
         changes["policy"] = policy
 
 
-def _goes_on(written: State) -> bool:
+def _resumes(written: State) -> bool:
     return not written.is_terminal and written.name not in BETWEEN_ATTEMPTS

@@ -13,7 +13,7 @@ from orchestration.core.policies import (
     CORE_TASK,
     MINIMAL_FLOW,
     MINIMAL_TASK,
-    UNHEARD_FLOW,
+    OUT_OF_TOUCH_FLOW,
     AllFacts,
     Policy,
 )
@@ -51,7 +51,7 @@ POLICIES: tuple[tuple[str, str, Policy], ...] = (
     (
         "Flow runs that an agent ended because the API did not answer",
         "When an agent reports that it ended a process because it could not reach the API for the time of a lease.",
-        UNHEARD_FLOW,
+        OUT_OF_TOUCH_FLOW,
     ),
     (
         "Forced states of flow runs",

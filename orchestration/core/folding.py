@@ -104,14 +104,14 @@ def is_usual(run: Run, state: State, trail: Trail, own_details: StateDetails) ->
         and state.message is None
         and (state.data is None or is_unpersisted(state.data))
         and state.name == USUAL_NAMES[state.type]
-        and (state.details is own_details or says_no_more(state, own_details))
+        and (state.details is own_details or adds_nothing(state, own_details))
         and state.timestamp in (run.start_time, run.end_time, run.expected_start_time)
         and is_found_by_its_id(state.id, state.timestamp)
         and len(trail) <= MOST_LINES
     )
 
 
-def says_no_more(state: State, own_details: StateDetails) -> bool:
+def adds_nothing(state: State, own_details: StateDetails) -> bool:
     """Whether details say no more than the ids of the run and, for a final state, that the result is untrackable."""
     if state.is_terminal and state.details.untrackable_result:
         return state.details == own_details.revised(untrackable_result=True)

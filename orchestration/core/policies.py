@@ -60,7 +60,7 @@ AGAIN_FLOW: Policy = tuple(
 )
 
 # Replaces CORE_FLOW for an attempt that its agent ended because the API did not answer, so that no crash is counted.
-UNHEARD_FLOW: Policy = (HandOverUnheardRuns(), HandOverLostWaits())
+OUT_OF_TOUCH_FLOW: Policy = (HandOverUnheardRuns(), HandOverLostWaits())
 
 CORE_TASK: Policy = (
     ReuseCachedResults(),
@@ -87,7 +87,7 @@ MINIMAL_TASK: Policy = (MarkLostResults(),)
 LATE_FLOW: Policy = (MarkOnlyScheduledRunsLate(),)
 
 # Every rule is in at least one of them.
-POLICIES = (CORE_FLOW, AGAIN_FLOW, UNHEARD_FLOW, BACKGROUND_TASK, MINIMAL_FLOW, LATE_FLOW)
+POLICIES = (CORE_FLOW, AGAIN_FLOW, OUT_OF_TOUCH_FLOW, BACKGROUND_TASK, MINIMAL_FLOW, LATE_FLOW)
 
 
 def usual_policy(run: Run) -> Policy:

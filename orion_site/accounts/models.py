@@ -8,7 +8,7 @@ from django.db import models
 from django.utils import timezone
 
 from orion_site.accounts.role import CHOICES as ROLES
-from orion_site.accounts.roles import LONGEST_NAME_OF_OBJECT, Kind, spelled
+from orion_site.accounts.roles import LONGEST_NAME_OF_OBJECT, Kind, role_text
 
 
 class Grant(models.Model):
@@ -24,7 +24,7 @@ class Grant(models.Model):
         constraints = [models.UniqueConstraint(fields=["group", "role", "kind", "name"], name="grant_once")]
 
     def __str__(self) -> str:
-        return spelled(self.role, self.kind, self.name)
+        return role_text(self.role, self.kind, self.name)
 
 
 class ApiKey(models.Model):

@@ -100,16 +100,16 @@ class Held:
     name: str = ""
 
     def __str__(self) -> str:
-        return spelled(self.role, self.kind, self.name)
+        return role_text(self.role, self.kind, self.name)
 
 
-def spelled(role: str, kind: str, name: str) -> str:
+def role_text(role: str, kind: str, name: str) -> str:
     """Return a role as commands and pages write it: `operator`, or `operator:deployment:etl/daily`."""
     return f"{role}:{kind}:{name}" if kind else role
 
 
 def read_held(text: str) -> Held:
-    """Read what `spelled` writes. Raises ValueError with a sentence."""
+    """Read what `role_text` returns. Raises ValueError with a sentence."""
     role, _, rest = text.partition(":")
     if role not in set(Role):
         raise ValueError(f"There is no role {role[:50]!r}; there are {', '.join(Role)}.")

@@ -25,7 +25,7 @@ from orionflow.contract.credentials import LAST_LINES, RUN_TOKEN_BEGINS
 from orionflow.contract.states import TERMINAL
 
 # Lengths of the signed part: the run's id, the epoch and the user. Tokens of an earlier version contain no user.
-SAID, SAID_WITHOUT_USER = 24, 20
+SIGNED_LENGTH, SIGNED_LENGTH_WITHOUT_USER = 24, 20
 SIGNATURE = 32
 OVER = "This run token is over: it ended with its run."
 UNKNOWN = "This run token is not known here."
@@ -76,9 +76,9 @@ ORDER BY timestamp LIMIT 1
 
 def token_of(run_id: UUID, epoch: int, user_id: int | None) -> str:
     """Return the token of an attempt that an agent of this user claimed."""
-    said = run_id.bytes + epoch.to_bytes(4, "big") + (b"" if user_id is None else user_id.to_bytes(4, "big"))
-    signature = salted_hmac("orion.run-token", said, secret=settings.SECRET_KEY, algorithm="sha256").digest()
-    return RUN_TOKEN_BEGINS + urlsafe_b64encode(said + signature).decode()
+    signed = run_id.bytes + epoch.to_bytes(4, "big") + (b"" if user_id is None else user_id.to_bytes(4, "big"))
+    signature = salted_hmac("orion.run-token", signed, secret=settings.SECRET_KEY, algorithm="sha256").digest()
+    return RUN_TOKEN_BEGINS + urlsafe_b64encode(signed + signature).decode()
 
 
 def actor_of_token(text: str) -> Actor:
@@ -123,11 +123,11 @@ def _read(text: str) -> tuple[UUID, int, int | None]:
         signed = urlsafe_b64decode(text.removeprefix(RUN_TOKEN_BEGINS).encode())
     except ValueError:
         raise KeyRefused(UNKNOWN) from None
-    said = len(signed) - SIGNATURE
-    if said not in {SAID, SAID_WITHOUT_USER}:
+    length = len(signed) - SIGNATURE
+    if length not in {SIGNED_LENGTH, SIGNED_LENGTH_WITHOUT_USER}:
         raise KeyRefused(UNKNOWN)
     run_id, epoch = UUID(bytes=signed[:16]), int.from_bytes(signed[16:20], "big")
-    user_id = int.from_bytes(signed[20:SAID], "big") if said == SAID else None
+    user_id = int.from_bytes(signed[20:SIGNED_LENGTH], "big") if length == SIGNED_LENGTH else None
     # Compare the whole text: base64 decoding ignores invalid characters.
     if not hmac.compare_digest(text.encode(), token_of(run_id, epoch, user_id).encode()):
         raise KeyRefused(UNKNOWN)

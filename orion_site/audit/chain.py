@@ -136,9 +136,9 @@ def _removed_wrongly(day: Day) -> Finding | None:
     if Entry.objects.filter(day=day.day).exists():
         return Finding(day.day, 1, "the day is marked as removed, and has entries")
     assert day.removed is not None
-    is_said = Entry.objects.filter(operation=REMOVAL, object_id=day.day.isoformat(), before__contains=day.head).exists()
+    removal = Entry.objects.filter(operation=REMOVAL, object_id=day.day.isoformat(), before__contains=day.head)
     # The day of that entry may have been removed in the meantime.
-    if is_said or Day.objects.filter(day=day.removed.date(), removed__isnull=False).exists():
+    if removal.exists() or Day.objects.filter(day=day.removed.date(), removed__isnull=False).exists():
         return None
     return Finding(day.day, 1, "the day is marked as removed, and no entry says so")
 

@@ -140,10 +140,10 @@ def _conclude(act: RecordedAct, response: HttpResponse) -> None:
         act.done()
 
 
-def record_command(action: str, operation: str, said: Mapping[str, Any] | None = None) -> None:
+def record_command(action: str, operation: str, details: Mapping[str, Any] | None = None) -> None:
     """Record a command on this machine that changes the database directly, in the name of the Unix user."""
     with acting(Who(actor=_unix_user(), entrance=Entry.Entrance.CLI), action, operation) as act, act.transaction():
-        act.note(Note("database", "", after=said))
+        act.note(Note("database", "", after=details))
 
 
 def _unix_user() -> str:

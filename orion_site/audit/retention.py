@@ -33,6 +33,6 @@ def _remove(day: Day, now: datetime) -> int:
             return 0
         entries = Entry.objects.filter(day=day.day)
         number = int(entries._raw_delete(entries.db) or 0)
-        said = {"entries": day.entries, "head": day.head}
-        act.note(Note("audit-log", day.day.isoformat(), name=day.day.isoformat(), before=said))
+        removed = {"entries": day.entries, "head": day.head}
+        act.note(Note("audit-log", day.day.isoformat(), name=day.day.isoformat(), before=removed))
         return number

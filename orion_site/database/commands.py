@@ -100,8 +100,8 @@ def _drop_copy(output: str) -> None:
     if output == "json":
         _as_json({"place": str(whole.place()), "dropped": dropped})
     else:
-        said = "Dropped the copy of the database" if dropped else "There is no copy of the database"
-        click.echo(f"{said} {whole.place()}.", err=True)
+        outcome = "Dropped the copy of the database" if dropped else "There is no copy of the database"
+        click.echo(f"{outcome} {whole.place()}.", err=True)
 
 
 @database.command(short_help="Report whether the database can be used.")

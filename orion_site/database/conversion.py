@@ -247,7 +247,7 @@ class _Conversion:
         indexes = database.execute("SELECT name, sql FROM main.sqlite_master WHERE type = 'index' AND sql IS NOT NULL")
         self._indexes = dict(indexes.fetchall())
         self._is_followed = mark.startswith("followed ")
-        self._said = time.monotonic()
+        self._reported_at = time.monotonic()
 
     def run(self) -> None:
         """Copy the rest, while the file is locked."""
@@ -271,13 +271,13 @@ class _Conversion:
         self._database.create_function("id_of_text", 1, _id_of_text, deterministic=True)
         # Sorting an index needs as much space as the index.
         self._database.execute("PRAGMA temp_store = FILE")
-        if not self._goes_on():
+        if not self._attach_draft():
             self._begin()
         for number, table in enumerate(self._tables, 1):
             self._fill(table, number)
         there = {name for (name,) in self._database.execute("SELECT name FROM new.sqlite_master")}
         for name in self._indexes.keys() - there:
-            self._say(f"Rewriting the database: index {name}.")
+            self._report(f"Rewriting the database: index {name}.")
             self._database.execute(re.sub(r"^CREATE (UNIQUE )?INDEX ", r"CREATE \1INDEX new.", self._indexes[name]))
         if self._is_followed:
             self._take_changes()
@@ -322,7 +322,7 @@ class _Conversion:
         open(self._draft, "ab", opener=owners_opener(self._file)).close()
         self._database.execute("ATTACH ? AS new", [f"file:{quote(str(self._draft))}?mode=rw"])
 
-    def _goes_on(self) -> bool:
+    def _attach_draft(self) -> bool:
         """Whether there is a draft of this file to continue."""
         # A draft of another user, from before drafts of root were given to the owner, is started again.
         if not os.access(self._draft, os.R_OK | os.W_OK, effective_ids=True):
@@ -384,14 +384,14 @@ class _Conversion:
             if self._last_copied(table) <= done:
                 # The last rows were deleted in the meantime.
                 return
-            self._say(
+            self._report(
                 f"Rewriting the database: table {number} of {len(self._tables)}, {table}, "
                 f"row {max(done, 0):,} of {last:,}."
             )
 
-    def _say(self, words: str) -> None:
-        if time.monotonic() - self._said > SECONDS_BETWEEN_WORDS:
-            self._said = time.monotonic()
+    def _report(self, words: str) -> None:
+        if time.monotonic() - self._reported_at > SECONDS_BETWEEN_WORDS:
+            self._reported_at = time.monotonic()
             print(words, file=sys.stderr, flush=True)
 
     def _verify(self) -> None:

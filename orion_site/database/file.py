@@ -117,7 +117,7 @@ class FileInUse:
             raise DatabaseUnusable(f"The database {name} was replaced while this program ran; start it again.")
 
 
-def create_alone(make_tables: Callable[[], None], *, say: bool) -> None:
+def create_alone(make_tables: Callable[[], None], *, is_reported: bool) -> None:
     """Create the SQLite file under another name and rename it when complete, so that no process opens half of it."""
     file = sqlite_file()
     assert file is not None
@@ -149,8 +149,8 @@ def create_alone(make_tables: Callable[[], None], *, say: bool) -> None:
         finally:
             for leftover in (draft, Path(f"{draft}-wal"), Path(f"{draft}-shm")):
                 leftover.unlink(missing_ok=True)
-    if say:
-        json_lines.say(f"Orion created its database at {file}.")
+    if is_reported:
+        json_lines.print_line(f"Orion created its database at {file}.")
 
 
 def _why_not_made(file: Path, error: Error) -> str:

@@ -34,7 +34,7 @@ from orion_site.database.migration_files import (
     only_new_apps,
 )
 from orion_site.database.sqlite.files import alone, damaged, refuse_another_user
-from orionflow.json_lines import say
+from orionflow.json_lines import print_line
 from runs import beyond_models
 
 __all__ = [
@@ -88,7 +88,7 @@ def prepare() -> None:
     An ORION_HOME without a database gets one. In an existing database only tables of newly installed apps are created.
     """
     if is_new_home():
-        create_alone(_make_tables, say=True)
+        create_alone(_make_tables, is_reported=True)
     refuse_what_is_not_there()
     refuse_empty_file()
     with _plain_errors():
@@ -122,15 +122,15 @@ def check(*, deep: bool = False) -> Report:
             problem = _behind(behind) or _ahead() or _interrupted() or (_broken_pages() if deep else None)
     except DatabaseUnusable as error:
         return Report(connection.vendor, place(), version, problem=str(error))
-    return Report(connection.vendor, place(), version, _spelled(missing or []), _spelled(ahead), problem)
+    return Report(connection.vendor, place(), version, _labels(missing or []), _labels(ahead), problem)
 
 
 def upgrade() -> Change:
     """Bring the database up to date; create it first if it is a SQLite file that does not exist."""
     if sqlite_file() is not None and not file_exists():
         before: list[Name] = known_migrations()
-        create_alone(_make_tables, say=False)
-        return Change(place(), True, _spelled(before))
+        create_alone(_make_tables, is_reported=False)
+        return Change(place(), True, _labels(before))
     refuse_what_is_not_there()
     with _plain_errors():
         _reach_postgresql()
@@ -145,7 +145,7 @@ def upgrade() -> Change:
             for part in _beyond_models():
                 part.install()
         _add_roll_ups_up()
-    return Change(place(), False, _spelled(missing))
+    return Change(place(), False, _labels(missing))
 
 
 def copy_ahead() -> bool:
@@ -227,12 +227,12 @@ def _reach_postgresql() -> None:
             psycopg.connect(**connection.get_connection_params()).close()
 
 
-def _plainly(said: str) -> str:
+def _plainly(message: str) -> str:
     if (file := sqlite_file()) is not None:
-        if "malformed" in said or "not a database" in said:
+        if "malformed" in message or "not a database" in message:
             return damaged(str(file))
-        return said if str(file) in said else f"The database {file} cannot be used: {said}."
-    return f"PostgreSQL cannot be used ({place()}): {said}."
+        return message if str(file) in message else f"The database {file} cannot be used: {message}."
+    return f"PostgreSQL cannot be used ({place()}): {message}."
 
 
 def _behind(missing: list[Name] | None) -> str | None:
@@ -322,7 +322,7 @@ def one_at_a_time() -> Iterator[None]:
 def _wait_for_upgrade_lock(cursor: Any) -> None:
     """Poll for the lock: a waiting statement would be cancelled by the limits for statements and locks."""
     until = time.monotonic() + LONGEST_UPGRADE_SECONDS
-    is_said = False
+    is_reported = False
     while True:
         cursor.execute("SELECT pg_try_advisory_lock(%s)", [_UPGRADE_LOCK])
         if cursor.fetchone()[0]:
@@ -332,9 +332,9 @@ def _wait_for_upgrade_lock(cursor: Any) -> None:
                 f"Another process has been upgrading the database {place()} for {LONGEST_UPGRADE_SECONDS:.0f} s; "
                 "wait for its end, or end it, and start again."
             )
-        if not is_said:
-            say(f"Waiting for another process that upgrades the database {place()}.")
-            is_said = True
+        if not is_reported:
+            print_line(f"Waiting for another process that upgrades the database {place()}.")
+            is_reported = True
         time.sleep(0.2)
 
 
@@ -362,5 +362,5 @@ def _version() -> str:
     return ".".join(str(part) for part in connection.get_database_version())
 
 
-def _spelled(names: list[Name]) -> tuple[str, ...]:
+def _labels(names: list[Name]) -> tuple[str, ...]:
     return tuple(f"{app}.{name}" for app, name in names)

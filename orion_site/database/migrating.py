@@ -20,7 +20,7 @@ from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.state import ProjectState
 
-from orionflow.json_lines import say
+from orionflow.json_lines import print_line
 
 LOCK_NOT_AVAILABLE = "55P03"
 # While a migration waits to change a table, everybody else waits behind it for the table: servers for three seconds, in
@@ -37,7 +37,7 @@ class WholeMigrations(MigrationExecutor):
     ) -> ProjectState:
         if not migration.atomic:
             return super().apply_migration(state, migration, fake, fake_initial)
-        is_said = False
+        is_reported = False
         while True:
             try:
                 with _one_transaction(self.connection):
@@ -46,9 +46,9 @@ class WholeMigrations(MigrationExecutor):
             except OperationalError as error:
                 if getattr(error.__cause__, "sqlstate", None) != LOCK_NOT_AVAILABLE:
                     raise
-            if not is_said:
-                say(f"Waiting for transactions that read or write the tables of the migration {migration}.")
-                is_said = True
+            if not is_reported:
+                print_line(f"Waiting for transactions that read or write the tables of the migration {migration}.")
+                is_reported = True
             time.sleep(SECONDS_BETWEEN_TRIES)
 
 

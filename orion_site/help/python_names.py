@@ -16,8 +16,8 @@ def filled_in(markdown: str) -> str:
     return DIRECTIVE.sub(lambda found: described(found[1], named_members(found[2])), markdown)
 
 
-def named_members(said: str | None) -> list[str]:
-    return [one.strip() for one in said.split(",")] if said else []
+def named_members(listed: str | None) -> list[str]:
+    return [one.strip() for one in listed.split(",")] if listed else []
 
 
 def described(path: str, members: Iterable[str]) -> str:

@@ -46,5 +46,5 @@ def _who_may() -> str:
     return "every user of this machine can run code as you here (see SECURITY.md)"
 
 
-def say(text: str) -> None:
-    json_lines.say(text, "orion.server")
+def print_line(text: str) -> None:
+    json_lines.print_line(text, "orion.server")

@@ -27,8 +27,8 @@ class RequestIdMiddleware:
             json_lines.present.append(_present.get)
 
     def __call__(self, request: HttpRequest) -> Any:
-        said = request.headers.get(HEADER, "")
-        request_id = said if _PLAIN.fullmatch(said) else uuid4().hex
+        received = request.headers.get(HEADER, "")
+        request_id = received if _PLAIN.fullmatch(received) else uuid4().hex
         token = _present.set({"request_id": request_id})
         try:
             response = self._get_response(request)

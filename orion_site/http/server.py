@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from orion_site.env import orion_home
 from orion_site.http.listener import address_of, bound_socket, reached_at
-from orion_site.http.messages import say
+from orion_site.http.messages import print_line
 from orion_site.http.options import CannotStart, ServerOptions
 from orion_site.http.running_servers import ServerFile, announced, announced_for
 from orion_site.http.startup import prepare
@@ -83,7 +83,7 @@ def _noticing_others(address: str) -> Iterator[None]:
         return
     with announced_for(file, address) as others:
         for other in others:
-            say(
+            print_line(
                 f"Another server serves {file} as well: {other}. They share its runs and take turns at writing. "
                 "Stop one of them, or give this one a database of its own with ORION_HOME or ORION_DATABASE_URL."
             )
@@ -92,7 +92,7 @@ def _noticing_others(address: str) -> Iterator[None]:
 
 def leave_at_once() -> NoReturn:
     """Exit without waiting for threads, which Python would do forever."""
-    say("A request that was still computing has been cut off.")
+    print_line("A request that was still computing has been cut off.")
     sys.stdout.flush()
     os._exit(0)
 

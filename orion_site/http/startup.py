@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from orchestration.database_clock import current_time
 from orion_site.env import orion_home
 from orion_site.http.listener import listening_address
-from orion_site.http.messages import say
+from orion_site.http.messages import print_line
 from orion_site.http.options import CannotStart, ServerOptions
 from orion_site.private_home import close_home
 from orionflow import json_lines
@@ -119,7 +119,7 @@ def _refuse_contradictions() -> None:
     if wrong := [one for one in found if one.level >= ERROR]:
         raise CannotStart(" ".join(f"{one.msg} {one.hint}" for one in wrong))
     for one in found:
-        say(f"{one.msg} {one.hint}")
+        print_line(f"{one.msg} {one.hint}")
 
 
 def _refuse_workers_on_sqlite(workers: int) -> None:
@@ -144,7 +144,7 @@ def warn_of_few_connections(workers: int) -> None:
         cursor.execute("SELECT current_setting('max_connections')::int")
         (most,) = cursor.fetchone()
     if needed > most:
-        say(
+        print_line(
             f"{workers} workers and the services may use {needed} connections under load, "
             f"and PostgreSQL allows {most}. Raise its max_connections, lower ORION_DATABASE_POOL_SIZE, or use a pooler."
         )

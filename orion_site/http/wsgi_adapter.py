@@ -175,18 +175,18 @@ def stream(
 ) -> None:
     """Send `chunks` from this thread as they are produced, and stop once the client has disconnected."""
 
-    def tell(message: dict[str, Any]) -> None:
+    def send_message(message: dict[str, Any]) -> None:
         asyncio.run_coroutine_threadsafe(_send(send, message), loop).result()
 
     gone = asyncio.run_coroutine_threadsafe(_receive(receive), loop)
     try:
-        tell({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+        send_message({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
         for chunk in chunks:
             if gone.done():
                 return
             if chunk:
-                tell({"type": "http.response.body", "body": chunk, "more_body": True})
-        tell({"type": "http.response.body", "body": b""})
+                send_message({"type": "http.response.body", "body": chunk, "more_body": True})
+        send_message({"type": "http.response.body", "body": b""})
     finally:
         gone.cancel()
 

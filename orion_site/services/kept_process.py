@@ -111,11 +111,11 @@ class KeptProcess:
                 process.terminate()
             # A process that ended before it read its orders is logged like any other.
             with suppress(BrokenPipeError):
-                self._speak_with(process)
+                self._communicate(process)
             process.wait()
             self._on_end()
 
-    def _speak_with(self, process: subprocess.Popen[bytes]) -> None:
+    def _communicate(self, process: subprocess.Popen[bytes]) -> None:
         if self._message and process.stdin is not None:
             process.stdin.write(self._message)
             # Flushed and left open, as the child ends when it is closed.

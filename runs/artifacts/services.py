@@ -65,8 +65,8 @@ def delete_artifact(*, artifact_id: UUID) -> None:
         artifact = Artifact.objects.filter(pk=artifact_id).first()
         if artifact is None:
             raise ArtifactNotFound(id=artifact_id)
-        said = {"key": artifact.key, "type": artifact.type, "flow_run_id": artifact.flow_run_id}
-        note("artifact", artifact_id, name=artifact.key or "", before=said)
+        deleted = {"key": artifact.key, "type": artifact.type, "flow_run_id": artifact.flow_run_id}
+        note("artifact", artifact_id, name=artifact.key or "", before=deleted)
         artifact.delete()
         collection = ArtifactCollection.objects.filter(latest_id=artifact_id)
         latest = (

@@ -13,7 +13,7 @@ from deployments.blocks.selectors import filled_in
 from deployments.definitions.core.parameter_errors import Flaw, flaws
 from runs.models import FlowRun, FlowRunInput, FlowRunState
 
-NOT_SAID_YET = "The run has not said yet which input it waits for; try again in a moment."
+NOT_STORED_YET = "The run has not said yet which input it waits for; try again in a moment."
 NO_OBJECT = "The schema of the input that the run waits for is not a JSON object, so no input fits; cancel the run."
 
 
@@ -69,7 +69,7 @@ def wanted_input(*, run_id: UUID, details: Mapping[str, Any]) -> WantedInput | N
 def schema_in(stored: str | None) -> dict[str, Any] | str:
     """Return the schema in the text that a run stored, or a message if there is none."""
     if stored is None:
-        return NOT_SAID_YET
+        return NOT_STORED_YET
     schema = _read(stored)
     return schema if isinstance(schema, dict) else NO_OBJECT
 

@@ -28,7 +28,7 @@ from runs.models import FlowRun, Problem
 from runs.naming import listed
 from runs.pages.filtering import address_after
 from runs.pages.selectors.keyset import Count, Cursor, page_of
-from runs.pages.selectors.runs import told_reasons
+from runs.pages.selectors.runs import state_reasons
 from runs.problems.selectors import (
     MOST_COUNTED,
     OPEN,
@@ -203,7 +203,7 @@ def problem(request: HttpRequest, problem_id: UUID) -> HttpResponse:
         "one": found,
         "title": f"{found.title[:120]} · {found.status} · Orion",
         "runs": runs,
-        "reasons": told_reasons(runs),
+        "reasons": state_reasons(runs),
         "message": message,
         "cause": cause,
         # A text without any word is not worth showing.

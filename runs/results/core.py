@@ -39,14 +39,14 @@ def reference_in(data: Any) -> Reference | None:
 
 
 def _text(data: Mapping[str, Any], name: str) -> str | None:
-    said = data.get(name)
-    return said if isinstance(said, str) else None
+    value = data.get(name)
+    return value if isinstance(value, str) else None
 
 
-def moment_in(said: object) -> datetime | None:
+def moment_in(value: object) -> datetime | None:
     """Return the time that a text names, if it has a time zone."""
     try:
-        read = datetime.fromisoformat(said if isinstance(said, str) else "")
+        read = datetime.fromisoformat(value if isinstance(value, str) else "")
         return read.astimezone(UTC) if read.tzinfo else None
     except (ValueError, OverflowError):
         return None

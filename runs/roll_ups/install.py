@@ -64,14 +64,14 @@ def _count_again(cursor: Any) -> None:
 
 def _count(cursor: Any, tables: Tables) -> None:
     """Count day by day, so that each statement stays small."""
-    said = time.monotonic()
+    reported_at = time.monotonic()
     cursor.execute(_insert(tables, "expected_start_time IS NULL"))
     day = _first_day(cursor, tables, None)
     while day is not None:
         cursor.execute(_insert(tables, "expected_start_time >= %s AND expected_start_time < %s"), day)
         add_changes()
-        if time.monotonic() - said > SECONDS_BETWEEN_WORDS:
-            said = time.monotonic()
+        if time.monotonic() - reported_at > SECONDS_BETWEEN_WORDS:
+            reported_at = time.monotonic()
             print(f"Counting the {tables.kind}s that there are, up to {str(day[1])[:10]}.", file=sys.stderr, flush=True)
         day = _first_day(cursor, tables, day[1])
     add_changes()

@@ -25,7 +25,7 @@ _PARENTS = ("flow_id", "deployment_id")
 
 
 @dataclass(frozen=True, slots=True)
-class _Spelling:
+class _Expressions:
     """Expressions of one database, formatted with columns."""
 
     minute: str
@@ -37,14 +37,14 @@ class _Spelling:
     between: str
 
 
-_SQLITE = _Spelling(
+_SQLITE = _Expressions(
     minute="COALESCE(substr({0}, 1, 16), '')",
     hex="lower(hex({0}))",
     moment="CAST(round((julianday({0}) - 2440587.5) * 86400000) AS INTEGER)",
     period="{0}",
     between="CAST(round((julianday({0}) - julianday({1})) * 86400000) AS INTEGER) * 1000",
 )
-_POSTGRESQL = _Spelling(
+_POSTGRESQL = _Expressions(
     minute="COALESCE(to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'), '')",
     hex="COALESCE(replace({0}::text, '-', ''), '')",
     moment="CAST(EXTRACT(EPOCH FROM {0}) * 1000 AS bigint)",

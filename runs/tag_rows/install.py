@@ -83,14 +83,14 @@ def install(**_: Any) -> None:
 
 
 def _install(cursor: Any, tables: Tables, names: dict[str, str]) -> None:
-    spelled = {"runs": tables.runs, "tags": f"{tables.runs}tag"}
+    tables_by_name = {"runs": tables.runs, "tags": f"{tables.runs}tag"}
     with transaction.atomic():
         drop_triggers(cursor, names)
         for statement in _triggers():
-            cursor.execute(statement.format(**spelled))
+            cursor.execute(statement.format(**tables_by_name))
         # After the triggers: creating them locks the table, so that no run is written from then on.
-        cursor.execute("DELETE FROM {tags}".format(**spelled))
-        cursor.execute((_INSERTED + _ALL[connection.vendor]).format(**spelled))
+        cursor.execute("DELETE FROM {tags}".format(**tables_by_name))
+        cursor.execute((_INSERTED + _ALL[connection.vendor]).format(**tables_by_name))
 
 
 def _triggers() -> Iterator[str]:

@@ -115,7 +115,7 @@ def test_errors_notes_and_the_progress_line_are_cleaned(capsys, evil, monkeypatc
 
     terminal.error(evil)
     terminal.note(evil)
-    terminal.say(evil)
+    terminal.announce(evil)
     line.show(f"{evil}\nerror: all is lost")
 
     out, err = capsys.readouterr()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestration.core.policies import UNHEARD_FLOW
+from orchestration.core.policies import OUT_OF_TOUCH_FLOW
 from orchestration.core.runs import RunPolicy
 from tests.core.worlds import OTHER, World, flow_run, judge, judge_flow, soon, state, verdict_of
 
@@ -85,7 +85,7 @@ def test_a_pending_run_is_cancelled_at_once_unless_a_process_can_report_its_end(
 def test_an_attempt_that_its_agent_ended_for_want_of_an_answer_counts_as_no_crash(before):
     run = flow_run(policy=RunPolicy(crash_retries=1, retry_type="in_process"), deployment_id=OTHER)
 
-    decision = judge(UNHEARD_FLOW, state(before), CRASH, run, World())
+    decision = judge(OUT_OF_TOUCH_FLOW, state(before), CRASH, run, World())
 
     assert (verdict_of(decision), decision.state.name) == ("Reject", "AwaitingRetry")
     policy = decision.run.policy
@@ -93,7 +93,7 @@ def test_an_attempt_that_its_agent_ended_for_want_of_an_answer_counts_as_no_cras
 
 
 def test_without_crash_retries_it_crashes_all_the_same():
-    decision = judge(UNHEARD_FLOW, state("RUNNING"), CRASH, flow_run(deployment_id=OTHER), World())
+    decision = judge(OUT_OF_TOUCH_FLOW, state("RUNNING"), CRASH, flow_run(deployment_id=OTHER), World())
 
     assert decision.state.type == "CRASHED"
 

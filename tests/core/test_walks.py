@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from orchestration.core.bookkeeping import settle
 from orchestration.core.decide import ParentFlowRun, Transition, decide
-from orchestration.core.policies import CORE_FLOW, CORE_TASK, UNHEARD_FLOW, Policy
+from orchestration.core.policies import CORE_FLOW, CORE_TASK, OUT_OF_TOUCH_FLOW, Policy
 from orchestration.core.runs import Run, RunPolicy
 from orchestration.core.states import State
 from tests.core.worlds import OTHER, World, flow_run, parent_in, soon, state, task_run
@@ -143,7 +143,7 @@ class DeployedWalk(Walk):
             case "crash":
                 self.propose("CRASHED")
             case "fall silent":
-                self.propose("CRASHED", policy=UNHEARD_FLOW)
+                self.propose("CRASHED", policy=OUT_OF_TOUCH_FLOW)
             case "late":
                 self.propose(state("SCHEDULED", "Late", scheduled_time=self.state.details.scheduled_time))
             case "lose":

@@ -13,7 +13,7 @@ from deployments.definitions.core.parameters import Schema, not_followed, relaxe
 from deployments.definitions.core.schema_work import Work
 
 # Forms are not longer than this, and each error is searched among those of its neighbours.
-MOST_TOLD = 1000
+MOST_ERRORS = 1000
 
 Place = tuple[str | int, ...]
 
@@ -91,7 +91,7 @@ def flaws(values: Mapping[str, Any], schema: Schema) -> list[Flaw]:
     try:
         work.weigh(values)
         unfilled = dict(_unfilled(values))
-        found = list(islice(_flaws(values, schema, unfilled, work), MOST_TOLD))
+        found = list(islice(_flaws(values, schema, unfilled, work), MOST_ERRORS))
     except not_followed() as error:
         raise BadSchema(f"The schema {why_not_followed(error)}.") from None
     return [*found, *(Flaw(place, reason) for place, reason in unfilled.items() if reason)]

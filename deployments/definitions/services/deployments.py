@@ -48,7 +48,7 @@ COLUMNS = {
     if one.name in DeploymentFields.model_fields and one.name != "work_queue_name"
 }
 # Fields that define the executed code. The user who sets one becomes the author; a change of other fields does not.
-SAYS_THE_CODE = frozenset(
+CODE_FIELDS = frozenset(
     {
         "path",
         "entrypoint",
@@ -60,7 +60,7 @@ SAYS_THE_CODE = frozenset(
     }
 )
 # Fields that decide which code the runs of the deployment that finds flows execute.
-SAYS_WHAT_FINDS = SAYS_THE_CODE | {"parameters", "parameter_openapi_schema", "enforce_parameter_schema"}
+DISCOVERY_FIELDS = CODE_FIELDS | {"parameters", "parameter_openapi_schema", "enforce_parameter_schema"}
 
 
 @repeated_on_conflict
@@ -258,7 +258,7 @@ def _signed(columns: Mapping[str, Any], *, is_new: bool = False) -> dict[str, An
     signed: dict[str, Any] = {"updated_by": (by := made_by())}
     if is_new:
         signed["created_by"] = by
-    if is_new or columns.keys() & SAYS_THE_CODE:
+    if is_new or columns.keys() & CODE_FIELDS:
         signed |= {"author": asking_user(), "author_name": by["display_value"] if by else None}
     return signed
 
@@ -269,7 +269,7 @@ def _refuse_code_of_finder(deployment: Deployment, columns: Mapping[str, Any]) -
     Its runs have the rights of the user who started them, not of the author. Raises CodeInParameters.
     """
     changed = {name for name, value in columns.items() if value != getattr(deployment, name)}
-    if changed & SAYS_WHAT_FINDS and FINDER_ENTRYPOINT in {deployment.entrypoint, columns.get("entrypoint")}:
+    if changed & DISCOVERY_FIELDS and FINDER_ENTRYPOINT in {deployment.entrypoint, columns.get("entrypoint")}:
         raise CodeInParameters
 
 

@@ -19,7 +19,7 @@ from deployments.errors import RunOfAnother
 from deployments.models import Deployment, Lease, Worker
 from orchestration.batch import TaskRunTransition, apply_task_run_transitions
 from orchestration.core.bookkeeping import is_out_of_process
-from orchestration.core.policies import UNHEARD_FLOW, Policy
+from orchestration.core.policies import OUT_OF_TOUCH_FLOW, Policy
 from orchestration.core.states import State, StateType, cancelled, crashed, scheduled
 from orchestration.errors import FlowRunNotFound, RunLost
 from orchestration.services import propose
@@ -71,7 +71,7 @@ def report_end(*, flow_run_id: UUID, epoch: int, process: ProcessExit, agent: Wo
         cause = Cause(describe_exit(process), f"agent {agent.name}"[:255])
         if _never_started(stored):
             return _settle_unstarted(stored, process, cause, now)
-        policy = UNHEARD_FLOW if process.reason == OUT_OF_TOUCH else None
+        policy = OUT_OF_TOUCH_FLOW if process.reason == OUT_OF_TOUCH else None
         return _settle(stored, cause, now, fences=False, policy=policy)
 
 

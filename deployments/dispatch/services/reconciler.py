@@ -120,10 +120,10 @@ def _describe(lease: Lease) -> str:
     agent = lease.worker
     if agent is None:
         return f"The agent that executed this run was deleted, and its lease ran out at {_clock(lease.expires_at)}."
-    heard = _clock(agent.last_heartbeat) if agent.last_heartbeat else "never"
+    last_contact = _clock(agent.last_heartbeat) if agent.last_heartbeat else "never"
     where = f" on {agent.host}" if agent.host else ""
     return (
-        f"Agent {agent.name!r}{where} is gone: its last heartbeat came at {heard}, "
+        f"Agent {agent.name!r}{where} is gone: its last heartbeat came at {last_contact}, "
         f"and its lease of this run ran out at {_clock(lease.expires_at)}."
     )
 

@@ -80,8 +80,8 @@ def condition_of(agent: Worker, now: datetime) -> str:
     """Return the condition: an agent that stops deregisters (left); one whose heartbeats stop is silent."""
     if agent.offline_at is not None and agent.offline_at > now:
         return "draining" if agent.draining else "live"
-    has_said_so = agent.incarnation is None and agent.version is not None
-    return "left" if has_said_so else "silent"
+    has_deregistered = agent.incarnation is None and agent.version is not None
+    return "left" if has_deregistered else "silent"
 
 
 def _held(ids: Collection[UUID]) -> dict[UUID | None, int]:

@@ -23,7 +23,7 @@ from deployments.schedules.selectors import calendar_names, with_calendars
 from orchestration.core.states import StateType
 from runs.models import FlowRun
 from runs.pages.selectors.keyset import Count, Cursor, Page, capped_count, capped_counts, page_of
-from runs.pages.selectors.runs import CHOICE_CAP, is_planned, rows_of_runs, told_reasons
+from runs.pages.selectors.runs import CHOICE_CAP, is_planned, rows_of_runs, state_reasons
 
 RUNS_PER_PAGE = 50
 TIMES_SHOWN = 10
@@ -74,7 +74,7 @@ def runs_of_deployment(
     if states:
         runs = runs.filter(state_type__in=states)
     page = page_of(rows_of_runs(runs), by="expected_start_time", after=after, size=RUNS_PER_PAGE)
-    return DeploymentRuns(page, told_reasons(page.rows), capped_count(runs))
+    return DeploymentRuns(page, state_reasons(page.rows), capped_count(runs))
 
 
 def counts_between(*, deployment_id: UUID, spans: Sequence[Span], now: datetime) -> list[Count]:
@@ -93,7 +93,7 @@ def _due_between(deployment_id: UUID, span: Span, now: datetime) -> QuerySet[Flo
 def chosen_runs(run_ids: Sequence[UUID]) -> DeploymentRuns:
     """Return these few runs, newest first."""
     rows = list(rows_of_runs(FlowRun.objects.filter(pk__in=run_ids)).order_by("-expected_start_time", "-id"))
-    return DeploymentRuns(Page(rows, None), told_reasons(rows), Count(len(rows)))
+    return DeploymentRuns(Page(rows, None), state_reasons(rows), Count(len(rows)))
 
 
 def upcoming_runs(*, deployment_id: UUID, after: Cursor | None) -> Page[FlowRun]:

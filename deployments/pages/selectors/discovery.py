@@ -17,7 +17,7 @@ from orionflow.contract.discovery import ARTIFACT_TYPE, LARGEST_ANSWER, FoundFlo
 from orionflow.contract.kinds import FINDER_NAME
 from orionflow.contract.states import TERMINAL, in_order
 from runs.models import Artifact, FlowRun
-from runs.pages.selectors.runs import told_reasons
+from runs.pages.selectors.runs import state_reasons
 
 ENDED = in_order(TERMINAL)
 MOST_QUEUES = 500
@@ -59,7 +59,7 @@ def search_for_flows(*, run_id: UUID, now: datetime) -> Search | None:
     except NotAnAnswer as error:
         problem = str(error)
     if answer is None and not problem and run.state_type in ENDED:
-        problem = told_reasons([run]).get(str(run.pk)) or "The run left no answer."
+        problem = state_reasons([run]).get(str(run.pk)) or "The run left no answer."
     queue = WorkQueue.objects.select_related("work_pool").filter(pk=run.work_queue_id).first()
     return Search(
         run=run,

@@ -18,7 +18,7 @@ from orionflow.contract.states import LATE
 from runs.models import FlowRun
 from runs.pages.selectors.keyset import Count as Capped
 from runs.pages.selectors.keyset import Cursor, Page, capped_count, page_of
-from runs.pages.selectors.runs import rows_of_runs, told_reasons
+from runs.pages.selectors.runs import rows_of_runs, state_reasons
 from runs.querysets import Literal, is_holding
 from runs.why.selectors.blockers import Reason
 from runs.why.selectors.queue_blockers import queue_blockers
@@ -193,7 +193,7 @@ def queue_page(*, queue: WorkQueue, tab: str, after: Cursor | None, now: datetim
         first.next_scheduled_start_time if first else None,
         serving,
         page,
-        told_reasons(page.rows) if tab == "waiting" else {},
+        state_reasons(page.rows) if tab == "waiting" else {},
         list(queue_blockers(first, now)) if first and tab == "waiting" else [],
         {lease.flow_run_id: lease for lease in leases} if tab == "running" else {},
     )

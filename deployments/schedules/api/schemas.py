@@ -53,8 +53,8 @@ def definition_of(sent: AnyDefinition) -> dict[str, Any]:
 
 
 def _may_name_no_zone(sent: AnyDefinition) -> bool:
-    said_null = isinstance(sent, CronDefinition) and "timezone" in sent.model_fields_set
-    return said_null or isinstance(sent, IcsDefinition)
+    is_null_given = isinstance(sent, CronDefinition) and "timezone" in sent.model_fields_set
+    return is_null_given or isinstance(sent, IcsDefinition)
 
 
 _UNLIKE_COLUMNS = frozenset({"schedule", "catchup", "misfire", "misfire_window"})

@@ -32,8 +32,8 @@ class Message:
     def short(self) -> Message:
         """Return a short form for a receiver that rejected the whole message: its first line and the link."""
         first = next((line for line in self.body.splitlines() if line.strip()), "")
-        said = _cut(first, SHORT_FORM)
-        return replace(self, subject=_cut(self.subject, 100), body="\n".join(filter(None, (said, self.link))))
+        summary = _cut(first, SHORT_FORM)
+        return replace(self, subject=_cut(self.subject, 100), body="\n".join(filter(None, (summary, self.link))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from orchestration.core.states import TERMINAL
 from runs.models import Flow, FlowRun
 from runs.pages.selectors.flow_history import Duration, LastRuns, last_runs_of_flow
 from runs.pages.selectors.keyset import Cursor, Page, page_of
-from runs.pages.selectors.runs import Bound, come_within, is_planned, rows_of_runs, told_reasons
+from runs.pages.selectors.runs import Bound, come_within, is_planned, rows_of_runs, state_reasons
 
 FLOWS_PER_PAGE = 40
 LAST_RUNS = 12
@@ -119,4 +119,4 @@ def flow_page(*, flow_id: UUID, after: Cursor | None, now: datetime, size: int =
     runs = rows_of_runs(of_flow.filter(~is_planned(now)))
     next_run = of_flow.filter(is_planned(now)).order_by("expected_start_time").only("id", "expected_start_time").first()
     page = page_of(runs, by="expected_start_time", after=after, size=size)
-    return FlowPage(flow, last_runs_of_flow(flow_id=flow_id, now=now), page, told_reasons(page.rows), next_run)
+    return FlowPage(flow, last_runs_of_flow(flow_id=flow_id, now=now), page, state_reasons(page.rows), next_run)

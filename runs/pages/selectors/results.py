@@ -144,21 +144,21 @@ def _reference(
     blocks: Mapping[UUID, BlockDocument],
     expires: datetime | None,
 ) -> Result:
-    said = reference_in(data) or Reference(key)
-    where = said.storage or ""
+    stored = reference_in(data) or Reference(key)
+    where = stored.storage or ""
     block_id = _block_id(data)
     block = blocks.get(block_id) if block_id else None
-    size, problem, remedy = said.size, "", ""
+    size, problem, remedy = stored.size, "", ""
     if block_id and block is None:
         problem = "The storage block that it was written through was deleted."
         remedy = "Make a block that reads the same place, and run it again with refresh_cache=True."
     elif where.startswith("file://"):
         found, problem, remedy = _file(where, key, data.get("digest"))
-        size = None if problem else found or said.size
-    if said.unstored and (problem or not where.startswith("file://")):
-        size, problem, remedy = None, f"It could not be stored: {said.unstored}.", UNSTORED
-    serializer = said.serializer_type or ""
-    kept_until = said.expiration
+        size = None if problem else found or stored.size
+    if stored.unstored and (problem or not where.startswith("file://")):
+        size, problem, remedy = None, f"It could not be stored: {stored.unstored}.", UNSTORED
+    serializer = stored.serializer_type or ""
+    kept_until = stored.expiration
     return Result(run, "reference", key, where, serializer, block, size, expires, kept_until, None, problem, remedy)
 
 
@@ -191,8 +191,8 @@ def _digest_of(path: Path) -> str | None:
 
 
 def _block_id(data: Any) -> UUID | None:
-    said = data.get("storage_block_id") if isinstance(data, dict) else None
+    block_id = data.get("storage_block_id") if isinstance(data, dict) else None
     try:
-        return UUID(said) if isinstance(said, str) else None
+        return UUID(block_id) if isinstance(block_id, str) else None
     except ValueError:
         return None

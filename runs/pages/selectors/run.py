@@ -22,10 +22,10 @@ from runs.comparing.selectors import COMPARED, since_last_good
 from runs.models import Artifact, FlowRun, FlowRunState, StateRow, TaskRun, TaskRunState
 from runs.pages.selectors.keyset import Count, Cursor, Page, page_of
 from runs.pages.selectors.retries import HAS_RETRIES
-from runs.pages.selectors.runs import rows_of_runs, told_reasons
+from runs.pages.selectors.runs import rows_of_runs, state_reasons
 from runs.pages.selectors.timeline import (
     ATTEMPTS_SHOWN,
-    BEGINS_OR_GOES_ON,
+    STARTS_OR_CONTINUES,
     SummedTask,
     attempts_of,
     starts_of_attempts,
@@ -44,7 +44,7 @@ ARTIFACTS_SHOWN = 50
 # For a run with more task runs, the bar shows the states of this many.
 TASKS_COUNTED = 10_000
 # Details of states that repeat the run's own id or serve only its client.
-UNTOLD_DETAILS = frozenset({"flow_run_id", "task_run_id", "transition_id"})
+HIDDEN_DETAILS = frozenset({"flow_run_id", "task_run_id", "transition_id"})
 # The author of states that are written when an agent claims a run starts with this.
 AGENT = "agent "
 
@@ -170,7 +170,7 @@ class Why:
     trail: list[list[str]]
 
     @property
-    def is_told(self) -> bool:
+    def has_content(self) -> bool:
         """Whether there is anything to show: rules that accepted a transition are not worth showing."""
         return bool(self.message or self.reasons or any(verdict != "accept" for _, verdict, _ in self.trail))
 
@@ -178,7 +178,7 @@ class Why:
 def read_states(run: FlowRun) -> tuple[FlowRunState | None, list[datetime]]:
     """Return a run's state without its data, and the start of each attempt if there are several. One or two queries."""
     # Read the state that the run's row has, even if another was written since.
-    wanted = Q(seq=run.seq) | (BEGINS_OR_GOES_ON & Q(seq__lt=run.seq)) if run.attempts > 1 else Q(seq=run.seq)
+    wanted = Q(seq=run.seq) | (STARTS_OR_CONTINUES & Q(seq__lt=run.seq)) if run.attempts > 1 else Q(seq=run.seq)
     rows = FlowRunState.objects.filter(wanted, flow_run=run.id).defer("data").order_by("-seq")
     newest = list(rows[: ATTEMPTS_SHOWN + 1])
     state = newest[0] if newest and newest[0].seq == run.seq else None
@@ -285,7 +285,7 @@ def reasons_of_tasks(runs: Iterable[TaskRun]) -> dict[str, str]:
 def child_flow_runs_of(*, run_id: UUID, after: Cursor | None) -> tuple[Page[FlowRun], dict[str, str]]:
     runs = rows_of_runs(FlowRun.objects.filter(parent_task_run__flow_run=run_id, expected_start_time__isnull=False))
     page = page_of(runs, by="expected_start_time", after=after, size=TASKS_PER_PAGE)
-    return page, told_reasons(page.rows)
+    return page, state_reasons(page.rows)
 
 
 def child_flow_run_of_task(*, task_run_id: UUID) -> FlowRun | None:
@@ -305,15 +305,15 @@ def _history(newest: Sequence[StateRow], states: int) -> History:
     # `seq` numbers a run's states, so the number of older ones is known without a query.
     until: list[datetime | None] = [None, *(state.timestamp for state in newest)]
     passages = [
-        Passage(state, end - state.timestamp if end else None, _said_in(state))
+        Passage(state, end - state.timestamp if end else None, _shown_details(state))
         for state, end in zip(newest, until, strict=False)
     ]
     return History(passages, max(0, states - len(newest)))
 
 
-def _said_in(state: StateRow) -> dict[str, Any]:
-    said = {name.replace("_", " "): value for name, value in state.details.items() if name not in UNTOLD_DETAILS}
-    return said | ({"its own clock said": state.client_timestamp.isoformat()} if state.client_timestamp else {})
+def _shown_details(state: StateRow) -> dict[str, Any]:
+    details = {name.replace("_", " "): value for name, value in state.details.items() if name not in HIDDEN_DETAILS}
+    return details | ({"its own clock said": state.client_timestamp.isoformat()} if state.client_timestamp else {})
 
 
 def artifacts_of(*, run_id: UUID) -> Sequence[Artifact]:

@@ -53,7 +53,7 @@ ROW_COLUMNS = (
     "deployment_id",
     "flow__name",
 )
-TOLD_IN_LISTS = {StateType.FAILED, StateType.CRASHED, StateType.CANCELLED, StateType.SCHEDULED, StateType.PAUSED}
+EXPLAINED_IN_LISTS = {StateType.FAILED, StateType.CRASHED, StateType.CANCELLED, StateType.SCHEDULED, StateType.PAUSED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +207,8 @@ def runs_page(*, wanted: RunFilter, after: Cursor | None, now: datetime, size: i
     pages = [_part(part, wanted, after, size, now, look_at=SEARCHED // len(parts)) for part in parts]
     page = merged(pages, by=BY, size=size)
     if wanted.searches:
-        return RunsPage(page, None, None, told_reasons(page.rows), size)
-    return RunsPage(page, *_counts(wanted, now), told_reasons(page.rows), size)
+        return RunsPage(page, None, None, state_reasons(page.rows), size)
+    return RunsPage(page, *_counts(wanted, now), state_reasons(page.rows), size)
 
 
 def parts_of(wanted: RunFilter, now: datetime) -> list[QuerySet[FlowRun]]:
@@ -372,10 +372,10 @@ def tagged(runs: QuerySet[FlowRun], tag: str) -> QuerySet[FlowRun]:
     return runs.filter(is_tagged(FlowRunTag, tag))
 
 
-def told_reasons(runs: Iterable[FlowRun]) -> dict[str, str]:
+def state_reasons(runs: Iterable[FlowRun]) -> dict[str, str]:
     """Return the message of each run's state, or the reason of its last refusal, by run id. One query."""
     # The message of a scheduled state adds nothing.
-    told = [run for run in runs if run.state_type in TOLD_IN_LISTS and run.state_name != "Scheduled"]
-    states = FlowRunState.objects.filter(pk__in=[run.state_id for run in told])
+    explained = [run for run in runs if run.state_type in EXPLAINED_IN_LISTS and run.state_name != "Scheduled"]
+    states = FlowRunState.objects.filter(pk__in=[run.state_id for run in explained])
     messages: dict[UUID | None, str | None] = dict(states.values_list("id", "message"))
-    return {str(run.id): messages.get(run.state_id) or (run.refusal or {}).get("reason") or "" for run in told}
+    return {str(run.id): messages.get(run.state_id) or (run.refusal or {}).get("reason") or "" for run in explained}

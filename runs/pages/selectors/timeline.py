@@ -27,7 +27,7 @@ TASKS_SHOWN = 200
 STATES_READ = 2000
 ATTEMPTS_SHOWN = 100
 # The states of a flow run that start an attempt, and those before RUNNING that decide whether it does.
-BEGINS_OR_GOES_ON = Q(type__in=[StateType.RUNNING, StateType.PAUSED, *TERMINAL]) | Q(name__in=BETWEEN_ATTEMPTS)
+STARTS_OR_CONTINUES = Q(type__in=[StateType.RUNNING, StateType.PAUSED, *TERMINAL]) | Q(name__in=BETWEEN_ATTEMPTS)
 # For a task run with longer inputs, in characters of JSON, the critical path ignores the inputs and uses its times.
 LARGEST_INPUTS = 65_536
 TIMES = ("state_type", "expected_start_time", "start_time", "end_time", "total_run_time", "state_timestamp", "created")
@@ -124,12 +124,12 @@ def attempts_of(run: FlowRun) -> list[datetime]:
     """Return the start of each attempt of a flow run; an empty list if there was only one."""
     if run.attempts < 2:
         return []
-    states = FlowRunState.objects.filter(BEGINS_OR_GOES_ON, flow_run=run.pk).order_by("seq")
+    states = FlowRunState.objects.filter(STARTS_OR_CONTINUES, flow_run=run.pk).order_by("seq")
     return starts_of_attempts(states.values_list("type", "timestamp")[:STATES_READ])[:ATTEMPTS_SHOWN]
 
 
 def starts_of_attempts(states: Iterable[tuple[str, datetime]]) -> list[datetime]:
-    """Return the start of each attempt from the states that `BEGINS_OR_GOES_ON` selects, oldest first.
+    """Return the start of each attempt from the states that `STARTS_OR_CONTINUES` selects, oldest first.
 
     Resuming after a pause does not start an attempt.
     """

@@ -28,11 +28,11 @@ def cache_reasons(run: TaskRun, state: StateRow | None, now: datetime) -> Iterat
     if state is None or run.state_type != "COMPLETED" or not details.get("cache_key"):
         return
     recorded = state.data.get("cache") if isinstance(state.data, dict) else None
-    said: Mapping[str, Any] = recorded if isinstance(recorded, dict) else {}
+    cache: Mapping[str, Any] = recorded if isinstance(recorded, dict) else {}
     key, until = _shown(details["cache_key"]), _until(details.get("cache_expiration"), now)
-    made = _inputs(said.get("inputs"))
+    made = _inputs(cache.get("inputs"))
     if run.state_name == CACHED:
-        writer = _writer(said.get("task_run_id"))
+        writer = _writer(cache.get("task_run_id"))
         by = f" {writer['name']} of {writer['flow_run']} stored it." if writer else ""
         text = f"Cache hit: a result with the key {key} was known, so it did not run.{by} {until}{made}"
         fix = "refresh_cache=True runs it all the same."
@@ -42,20 +42,20 @@ def cache_reasons(run: TaskRun, state: StateRow | None, now: datetime) -> Iterat
         yield Reason("cache_miss", text)
 
 
-def _until(said: object, now: datetime) -> str:
-    expires = moment_in(said)
+def _until(expiration: object, now: datetime) -> str:
+    expires = moment_in(expiration)
     if expires is None:
         return "The result is given out without an end."
     verb = "was" if expires <= now else "is"
     return f"The result {verb} given out until {moment_text(expires)}."
 
 
-def _inputs(said: object) -> str:
+def _inputs(digests: object) -> str:
     """Return the names of arguments with their digests; a large argument has its type instead."""
-    if not isinstance(said, dict) or not said:
+    if not isinstance(digests, dict) or not digests:
         return ""
-    shown = [f"{_shown(name)} {_shown(digest)}" for name, digest in list(said.items())[:MOST_INPUTS]]
-    more = f" and {len(said) - MOST_INPUTS} more" if len(said) > MOST_INPUTS else ""
+    shown = [f"{_shown(name)} {_shown(digest)}" for name, digest in list(digests.items())[:MOST_INPUTS]]
+    more = f" and {len(digests) - MOST_INPUTS} more" if len(digests) > MOST_INPUTS else ""
     return f" Its inputs, by digest: {', '.join(shown)}{more}."
 
 
@@ -64,9 +64,9 @@ def _shown(text: object) -> str:
     return written if len(written) <= LONGEST_KEY else f"{written[: LONGEST_KEY - 1]}…"
 
 
-def _writer(said: object) -> dict[str, Any] | None:
+def _writer(task_run_id: object) -> dict[str, Any] | None:
     try:
-        run_id = UUID(said) if isinstance(said, str) else None
+        run_id = UUID(task_run_id) if isinstance(task_run_id, str) else None
     except ValueError:
         return None
     found = None if run_id is None else TaskRun.objects.select_related("flow_run").filter(pk=run_id).first()

@@ -200,9 +200,9 @@ def agent_of(run: FlowRun, now: datetime) -> Iterator[Reason]:
         return
     name = repr(lease.worker.name) if lease.worker else "of an unknown name"
     if lease.expires_at <= now:
-        heard = lease.worker.last_heartbeat if lease.worker else None
-        text = f"Its agent {name} has not reported since {moment_text(heard or lease.granted_at)}."
+        last_heartbeat = lease.worker.last_heartbeat if lease.worker else None
+        text = f"Its agent {name} has not reported since {moment_text(last_heartbeat or lease.granted_at)}."
         fix = "It is revoked when the grace is over; look whether the agent's machine is there."
-        yield Reason("agent_silent", text, fix, heard or lease.granted_at)
+        yield Reason("agent_silent", text, fix, last_heartbeat or lease.granted_at)
     elif run.state_type == "PENDING":
         yield Reason("claimed", f"Agent {name} has claimed it and is starting its process.", since=lease.granted_at)

@@ -85,18 +85,18 @@ def _known_zone(name: str) -> tzinfo | None:
     if name.upper() in NAMES_OF_UTC:
         return UTC
     try:
-        return ZoneInfo(_spelled(name)) if is_place(name) else None
+        return ZoneInfo(_canonical_name(name)) if is_place(name) else None
     except (KeyError, ValueError, OSError):
         return None
 
 
-def _spelled(name: str) -> str:
+def _canonical_name(name: str) -> str:
     """Return the spelling of the zone database: some programs write lower case, or spaces."""
-    return _spellings().get(name.replace(" ", "_").lower(), name)
+    return _canonical_names().get(name.replace(" ", "_").lower(), name)
 
 
 @lru_cache(maxsize=1)
-def _spellings() -> Mapping[str, str]:
+def _canonical_names() -> Mapping[str, str]:
     return {name.lower(): name for name in available_timezones()}
 
 
