@@ -42,6 +42,7 @@ class StoredRun:
     folded: bytes = b""
 
 
+# Read by position: what follows these columns begins at `row[18]`.
 _RUN = (
     "r.id, r.tags, r.empirical_policy, r.seq, r.state_id, r.state_type, r.state_name, r.state_timestamp, r.run_count, "
     "r.start_time, r.end_time, r.total_run_time, r.expected_start_time, r.next_scheduled_start_time, "

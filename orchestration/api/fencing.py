@@ -63,6 +63,7 @@ def fenced(run_id: UUID, epoch: int, writes_the_run: bool, write: Callable[[], R
 
 
 def _hold(run_id: UUID, epoch: int, writes_the_run: bool) -> None:
+    # SHARE lets requests of one attempt write at the same time; the start of another attempt waits for them.
     # Two writes that share the run's lock, and then both want to change the run, would deadlock.
     strength = "NO KEY UPDATE" if writes_the_run else "SHARE"
     rows = fetch(

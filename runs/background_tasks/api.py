@@ -82,6 +82,7 @@ class ServeTasks(IntroducedConsumer):
 
     async def _offer_all(self, task_keys: list[str]) -> None:
         while True:
+            # Runs that this server is offering wait in the database, too, and are passed over.
             limit = PAGE + len(offers)
             waiting = await in_database(_waiting, task_keys, limit)
             for run_id in waiting:
@@ -91,6 +92,7 @@ class ServeTasks(IntroducedConsumer):
                 await asyncio.sleep(LOOK_EVERY_SECONDS)
 
     async def _offer(self, run_id: UUID) -> None:
+        # Before the run is sent, so that no earlier `ack` counts for it.
         self._acknowledged.clear()
         try:
             run = await in_database(offered, run_id)

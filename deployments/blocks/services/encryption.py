@@ -96,6 +96,7 @@ def _create_keys() -> list[str]:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     scratch = _written([Fernet.generate_key().decode()])
     try:
+        # Unlike a rename, this fails if the file exists.
         os.link(scratch, path)
     except FileExistsError:
         pass

@@ -68,6 +68,7 @@ def _file_of(data: object, run_id: UUID, *, state_name: str) -> Path | None:
     if not is_key_of(found.storage_key, run_id, stored_by=_stored_by(data, state_name)):
         return None
     try:
+        # Normalised, because a path with `..` would pass the comparison.
         folder = Path(os.path.normpath(unquote(urlsplit(found.storage or "").path)))
     except ValueError:
         return None
@@ -86,5 +87,6 @@ def _stored_by(data: object, state_name: str) -> str | None:
 def _unlink(paths: Sequence[Path]) -> None:
     for path in paths:
         with suppress(OSError, ValueError):
+            # Runs store regular files. A link or a folder of this name is not theirs.
             if stat.S_ISREG(path.lstat().st_mode):
                 path.unlink()

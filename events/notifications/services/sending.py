@@ -20,6 +20,7 @@ from events.notifications.core.messages import Delivery
 
 # Seconds for a whole delivery, including name resolution, so that a receiver cannot prolong it byte by byte.
 DELIVERY_SECONDS = 5.0
+# For the connection, and for each part of the response.
 TIMEOUTS = (3.05, DELIVERY_SECONDS)
 
 
@@ -49,6 +50,7 @@ class _Attempt(threading.Thread):
         self._delivery, self._host = delivery, host
         self._status: int | None = None
         self._error: Exception | None = None
+        # Protects the two below: a connection that is made after the cut is refused.
         self._mutex = threading.Lock()
         self._socket: socket.socket | None = None
         self._is_over = False
@@ -115,6 +117,7 @@ def _request(delivery: Delivery, host: str) -> int:
                 headers={"User-Agent": "Orion", **delivery.headers},
                 timeout=TIMEOUTS,
                 allow_redirects=False,
+                # Only the status counts; a receiver could send a body without end.
                 stream=True,
             )
         except requests.Timeout:
@@ -185,6 +188,7 @@ class _ToAddress(HTTPAdapter):
         parts = urlsplit(request.url or "")
         address = permitted_address(self._host, parts.port or (443 if parts.scheme == "https" else 80))
         if parts.scheme == "https":
+            # The certificate is that of the name, and not of the address.
             tls = {"server_hostname": self._host, "assert_hostname": self._host}
             self.poolmanager.connection_pool_kw.update(tls)
         request.headers["Host"] = parts.netloc.rpartition("@")[2]

@@ -155,6 +155,7 @@ def _locked_problems(grouped: Mapping[UUID, Sequence[Occurrence]], now: datetime
         if problem_id not in known
         for cause, words in [causes[problem_id]]
     ]
+    # In the order of ids: another server may be creating the same ones.
     Problem.objects.bulk_create(missing, ignore_conflicts=True)
     problems = list(Problem.objects.select_for_update(no_key=True).filter(pk__in=grouped).order_by("pk"))
     for problem in problems:

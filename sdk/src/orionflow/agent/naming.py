@@ -28,6 +28,7 @@ class HeldName:
     lock: IO[str]
 
     def release(self) -> None:
+        # While the name is still locked: afterwards the folder may be that of the next agent.
         shutil.rmtree(self.folder, ignore_errors=True)
         self.lock.close()
 
@@ -73,6 +74,7 @@ def _hold(home: Path, name: str) -> HeldName | None:
         raise UsageError(f"{name!r} cannot name an agent; use letters, digits, dots and dashes.")
     agents = home / "agents"
     make_private_folder(agents)
+    # Not "w", which would empty the file of an agent that runs.
     lock = open(agents / f"{name}.lock", "a+", encoding="utf-8", opener=private_opener)  # noqa: SIM115
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -29,8 +29,10 @@ class StatusLine:
     def __init__(self, terminal: Terminal) -> None:
         self.is_shown = sys.stderr.isatty() and not terminal.quiet and os.environ.get("TERM") != "dumb"
         self.width = terminal.width
+        # Reentrant, because a stream above the line clears it while it writes.
         self.lock = threading.RLock()
         self.is_within_a_line = False
+        # The stream itself, which `below_everything` replaces.
         self._screen = sys.stderr
         self._drawn_at = 0.0
         self._is_drawn = False

@@ -164,6 +164,7 @@ class Receiver(Generic[T]):
                 if left <= 0:
                     raise TimeoutError(f"No input {self.prefix!r} came within {self.timeout:g} s.")
                 yield Sleep(min(self.poll_interval, left))
+                # Nothing is reported in the meantime, so no answer brings a command to cancel or pause.
                 if run is not None:
                     yield from read_commands(run)
 

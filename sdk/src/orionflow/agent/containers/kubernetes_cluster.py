@@ -23,6 +23,7 @@ Kind = Literal["pods", "jobs"]
 config: Any = _config
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 WATCH_SECONDS = 120
+# For the connection, and for each part of the answer.
 REQUEST_SECONDS = (5, 30)
 PAGE = 500
 AWAY = (ApiException, urllib3.exceptions.HTTPError, OSError)
@@ -96,6 +97,8 @@ class Cluster:
     def events(self, kind: Kind, version: str, on_open: Callable[[], None]) -> Iterator[tuple[str, Manifest]]:
         """Yield the changes of the agent's objects since a version, until the watch ends. Raises Expired."""
         try:
+            # Bookmarks bring newer versions while nothing changes, so that the next watch need not begin with a list.
+            # The cluster ends a watch in time; the longer timeout notices a connection that was lost.
             answer = self._listing(kind)(
                 self.namespace, label_selector=self._selector, watch=True, allow_watch_bookmarks=True,
                 resource_version=version, timeout_seconds=WATCH_SECONDS, _preload_content=False,

@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from orionflow.cli.doctor import Finding, size
 
+# Bytes. The pages of a larger file are read only with --deep.
 READ_WHOLE_BELOW = 50_000_000
 
 
