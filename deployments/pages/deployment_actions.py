@@ -9,7 +9,6 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
 from deployments.definitions.core.hydration import BadTemplate
@@ -25,6 +24,7 @@ from orchestration.authors import made_by
 from orchestration.database_clock import current_time
 from orchestration.errors import DomainError
 from orion_site.accounts.permissions import Action, requires
+from orion_site.forms.submitting import page_to_return_to
 
 
 @requires(Action.RUN_DEPLOYMENTS)
@@ -101,7 +101,4 @@ def _set_paused(deployment_id: UUID, *, paused: bool) -> None:
 
 def back(request: HttpRequest) -> HttpResponse:
     """Redirect to the page of this site that the form names, or to the list."""
-    asked = request.POST.get("back", "")
-    if asked.startswith("/") and url_has_allowed_host_and_scheme(asked, allowed_hosts=None):
-        return redirect(asked)  # nosemgrep: redirect-to-what-was-asked (it names no host)
-    return redirect("deployments:deployments")
+    return redirect(page_to_return_to(request) or "deployments:deployments")

@@ -27,6 +27,11 @@ from runs.pages.filtering import address_after
 from runs.pages.selectors.keyset import Cursor
 
 TABS = {"waiting": "Waiting", "running": "Running", "upcoming": "Upcoming"}
+# Actions on all runs of a tab: the states by which the list of runs finds them, and the words of the link.
+CANCEL_ALL = {
+    "waiting": ("waiting", "Cancel all that wait…"),
+    "running": ("pending,running", "Cancel all that are active…"),
+}
 EMPTY = {
     "waiting": ("Nothing waits here", "Due runs are listed here until an agent takes them."),
     "running": ("Nothing runs", "Runs that an agent took from this queue are listed here until they end."),
@@ -55,6 +60,12 @@ def queue(request: HttpRequest, queue_id: UUID) -> HttpResponse:
         "tab": tab,
         "tabs": TABS,
         "empty": EMPTY[tab],
+        # The list of runs cannot find what a queue picks by a filter.
+        "bulk": None if found.queue.filter else CANCEL_ALL.get(tab),
+        # Agents renew their leases with each heartbeat.
+        "topics": "work agents" if tab == "running" else "work",
+        # Not the full path, because a part of the page that is loaded separately must have the same forms.
+        "here": f"{request.path}?{request.GET.urlencode()}",
         "command": command(request, found.queue),
         "is_first": "after" not in request.GET,
         "first": f"?tab={tab}",

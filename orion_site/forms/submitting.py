@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.http import Http404, HttpRequest
+from django.utils.http import url_has_allowed_host_and_scheme
 
 from orchestration.errors import DomainError, MadeAlready, NotFound
 from orion_site.forms.editing import SHOWN, refused_as_changed
@@ -29,6 +30,12 @@ def attempt(request: HttpRequest, act: Callable[[], object], *, done: str) -> bo
         return False
     messages.success(request, done)
     return True
+
+
+def page_to_return_to(request: HttpRequest) -> str:
+    """Return the page of this site that the form names in `back`; empty if it names none."""
+    asked: str = request.POST.get("back", "")
+    return asked if asked.startswith("/") and url_has_allowed_host_and_scheme(asked, allowed_hosts=None) else ""
 
 
 def saved(form: forms.Form, act: Callable[[dict[str, Any]], object]) -> bool:

@@ -1,4 +1,4 @@
-"""Actions of a user on the page of a flow run: each is a POST that calls one service and shows its outcome."""
+"""Actions on a flow run, from its page or a list: each is a POST that calls one service and shows its outcome."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 
 from orchestration.core.verdicts import Accept, Reject
@@ -15,6 +17,7 @@ from orchestration.database_clock import current_time
 from orchestration.errors import FlowRunNotFound
 from orchestration.unit import Outcome
 from orion_site.accounts.permissions import Action, actor_of, requires
+from orion_site.forms.submitting import page_to_return_to
 from runs.flow_runs.commands import cancel_flow_run, retry_flow_run
 from runs.flow_runs.services import delete_flow_run
 
@@ -51,12 +54,17 @@ def _command(request: HttpRequest, run_id: UUID, command: Callable[..., Outcome]
 
 
 def back_to_run(request: HttpRequest, run_id: UUID, outcome: Outcome, done: str) -> HttpResponse:
-    """Redirect to the page of the run, with a message about the outcome of a command."""
+    """Redirect with a message about the outcome of a command: to the list that the form names, or to the run."""
     match outcome.verdict:
         case Accept():
-            messages.success(request, done)
+            level, words = messages.SUCCESS, done
         case Reject() if outcome.written and outcome.state:
-            messages.success(request, f"The run is {outcome.state.name.lower()} now: {outcome.verdict.reason}")
+            level, words = messages.SUCCESS, f"The run is {outcome.state.name.lower()} now: {outcome.verdict.reason}"
         case _:
-            messages.warning(request, f"The run stays as it is: {outcome.verdict.reason}")
-    return redirect("runs:run", run_id)
+            level, words = messages.WARNING, f"The run stays as it is: {outcome.verdict.reason}"
+    page, run = page_to_return_to(request), reverse("runs:run", args=[run_id])
+    if page and not page.startswith(run):
+        # A list has many runs: the link says which one this was.
+        words = format_html('{} <a href="{}">Show it</a>', words, run)
+    messages.add_message(request, level, words)
+    return redirect(page or run)

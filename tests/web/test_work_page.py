@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from datetime import timedelta
 from uuid import uuid4
 
@@ -72,6 +74,34 @@ def test_a_queue_shows_what_runs_and_who_has_it(browser: Client, gpu: WorkQueue)
     assert answer.context["found"].status == "READY"
     for text in ("busy", "w1", "Served"):
         assert text in page
+
+
+@pytest.mark.parametrize(("tab", "after"), [("waiting", "CANCELLED"), ("running", "CANCELLING")])
+def test_runs_are_cancelled_from_the_list_of_a_queue_one_by_one_or_all(
+    browser: Client, gpu: WorkQueue, tab: str, after: str
+):
+    now = timezone.now()
+    runs = {
+        "waiting": make_waiting(gpu, "patient", 2),
+        "running": make_run("busy", state="RUNNING", work_queue_id=gpu.pk),
+    }
+    Lease.objects.create(flow_run=runs["running"], epoch=1, expires_at=now + timedelta(seconds=150))
+    run, address = runs[tab], f"/work/queues/{gpu.pk}?tab={tab}"
+
+    page = browser.get(address).content.decode()
+    all_of_tab = re.search(r'href="(/runs/all/cancel[^"]+)"', page)
+    assert all_of_tab
+    scope = browser.get(html.unescape(all_of_tab[1])).context["scope"]
+    done = browser.post(f"/runs/{run.pk}/cancel", {"back": address})
+    elsewhere = browser.post(f"/runs/{run.pk}/cancel", {"back": "//evil.example/"})
+
+    run.refresh_from_db()
+    assert run.state_type == after
+    assert (done["location"], elsewhere["location"]) == (address, f"/runs/{run.pk}")
+    assert [one.pk for one in scope.runs] == [run.pk]
+    assert f'<input type="hidden" name="back" value="{address}">' in page
+    assert ("in 2m" in page) == (tab == "running")
+    assert f'action="/runs/{run.pk}/cancel"' not in browser.get(address).content.decode()
 
 
 def test_planned_runs_have_a_tab_of_their_own(browser: Client, gpu: WorkQueue):
