@@ -13,7 +13,9 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from deployments.models import WorkPool, WorkQueue
+from deployments.pages.arrivals import chart_of
 from deployments.pages.forms import NewPoolForm, PoolForm, QueueForm
+from deployments.pages.selectors.arrivals import MOST_READ, arrivals_in_queue
 from deployments.pages.selectors.work import queue_page, queue_with_pool, work_page
 from deployments.work.services.work_pools import create_work_pool, delete_work_pool, update_work_pool
 from deployments.work.services.work_queues import create_work_queue, delete_work_queue, update_work_queue
@@ -21,10 +23,10 @@ from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.editing import editing
 from orion_site.forms.submitting import attempt, saved
-from orion_site.live.pages import live_page
+from orion_site.live.pages import is_shown, live_page
 from orionflow.contract.names import quoted
 from runs.pages.filtering import address_after
-from runs.pages.selectors.keyset import Cursor
+from runs.pages.selectors.keyset import Count, Cursor
 
 TABS = {"waiting": "Waiting", "running": "Running", "upcoming": "Upcoming"}
 # Actions on all runs of a tab: the states by which the list of runs finds them, and the words of the link.
@@ -53,7 +55,9 @@ def queue(request: HttpRequest, queue_id: UUID) -> HttpResponse:
     asked = request.GET.get("tab", "")
     tab = asked if asked in TABS else "waiting"
     after = Cursor.read(request.GET.get("after", ""))
-    found = queue_page(queue=_queue(queue_id), tab=tab, after=after, now=current_time())
+    now = current_time()
+    found = queue_page(queue=_queue(queue_id), tab=tab, after=after, now=now)
+    has_chart = is_shown(request, "hours") and not found.queue.filter
     context = {
         "section": "work",
         "found": found,
@@ -67,6 +71,8 @@ def queue(request: HttpRequest, queue_id: UUID) -> HttpResponse:
         # Not the full path, because a part of the page that is loaded separately must have the same forms.
         "here": f"{request.path}?{request.GET.urlencode()}",
         "command": command(request, found.queue),
+        "chart": chart_of(arrivals_in_queue(queue_id=queue_id, now=now), queue_id) if has_chart else None,
+        "most_read": Count(MOST_READ),
         "is_first": "after" not in request.GET,
         "first": f"?tab={tab}",
         "next": address_after(request.GET, found.page.after),

@@ -104,6 +104,33 @@ def test_runs_are_cancelled_from_the_list_of_a_queue_one_by_one_or_all(
     assert f'action="/runs/{run.pk}/cancel"' not in browser.get(address).content.decode()
 
 
+def test_a_queue_counts_what_came_due_and_what_started_hour_by_hour(browser: Client, gpu: WorkQueue, monkeypatch):
+    now = timezone.now().replace(minute=0, second=0, microsecond=0)
+    for name, due, start in [
+        ("prompt", now - timedelta(hours=2), now - timedelta(hours=2)),
+        ("waited", now - timedelta(hours=2, microseconds=-1), now - timedelta(hours=1)),
+        ("waits", now - timedelta(hours=1, seconds=1), None),
+        ("from yesterday", now - timedelta(hours=40), now - timedelta(hours=3)),
+        ("long ago", now - timedelta(hours=40), now - timedelta(hours=39)),
+    ]:
+        make_run(name, at=due, start_time=start, work_queue_id=gpu.pk)
+    make_run("elsewhere", at=now - timedelta(hours=2))
+
+    answer = browser.get(f"/work/queues/{gpu.pk}")
+    monkeypatch.setattr("deployments.pages.selectors.arrivals.MOST_READ", 2)
+    cut = browser.get(f"/work/queues/{gpu.pk}")
+
+    bars = {now - one.hour.since: one for one in answer.context["chart"].bars}
+    counted = {age // timedelta(hours=1): (one.hour.due, one.hour.started) for age, one in bars.items()}
+    assert len(counted) == 24
+    assert {age: one for age, one in counted.items() if any(one)} == {3: (0, 1), 2: (3, 1), 1: (0, 1)}
+    listed = browser.get(bars[timedelta(hours=2)].address).context["found"].page.rows
+    assert {run.name for run in listed} == {"prompt", "waited", "waits"}
+    assert "at most 3 in an hour" in answer.content.decode()
+    assert [one.hour.since for one in cut.context["chart"].bars] == [now - timedelta(hours=1), now]
+    assert "earlier hours are missing" in cut.content.decode()
+
+
 def test_planned_runs_have_a_tab_of_their_own(browser: Client, gpu: WorkQueue):
     make_waiting(gpu, "tomorrow", -60 * 24)
 
