@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 from uuid import UUID
 
 from django.urls import Resolver404, resolve, reverse
@@ -25,7 +25,10 @@ from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, may, who_asks
 from orion_site.search.finding import Found
 from runs.inputs.selectors import Pause, pause_of
-from runs.models import FlowRun, TaskRun
+from runs.models import Flow, FlowRun, TaskRun
+
+# The page of a flow has actions on all its deployments; further ones are found by their names.
+DEPLOYMENTS_OFFERED = 5
 
 
 def actions_at(address: str) -> Sequence[Found]:
@@ -75,6 +78,28 @@ def _resuming(run_id: UUID, pause: Pause) -> Found:
     if pause.wanted is None:
         return Found("Action", "Resume this run", address, "running", is_action=True)
     return Found("Action", "Answer and resume this run…", address, "running")
+
+
+def _of_flow(flow_id: UUID) -> list[Found]:
+    """Return the actions on the first deployments of the flow, by name, and the lists of all that belongs to it."""
+    flow = Flow.objects.only("name").filter(pk=flow_id).first()
+    if flow is None:
+        return []
+    found = []
+    deployments = Deployment.objects.filter(flow=flow_id).only("name", "paused").order_by("name")
+    for one in deployments[:DEPLOYMENTS_OFFERED]:
+        pause = ("Resume", "deployments:resume", "running") if one.paused else ("Pause", "deployments:pause", "paused")
+        found += [
+            _action(f"Run {one.name} now", "deployments:run-now", one.pk, "running"),
+            _link(f"Run {one.name} with other parameters…", "deployments:run-with", one.pk, "running"),
+            _action(f"{pause[0]} {one.name}", pause[1], one.pk, pause[2]),
+        ]
+    return [
+        *found,
+        _list("Runs of this flow", "runs:runs", "nav-runs", flow=flow.name),
+        _list("Failed runs of this flow", "runs:runs", "failed", flow=flow.name, state="failed,crashed"),
+        _list("Deployments of this flow", "deployments:deployments", "nav-deployments", flow=flow.name),
+    ]
 
 
 def _of_deployment(deployment_id: UUID) -> list[Found]:
@@ -199,6 +224,7 @@ def _of_automation(automation_id: UUID) -> list[Found]:
 OF_PAGES: dict[str, tuple[Action, Callable[[UUID], list[Found]]]] = {
     "runs:run": (Action.READ_RUNS, _of_run),
     "runs:task-run": (Action.READ_RUNS, _of_task_run),
+    "runs:flow": (Action.READ_RUNS, _of_flow),
     "deployments:deployment": (Action.READ_DEPLOYMENTS, _of_deployment),
     "deployments:backfill": (Action.READ_DEPLOYMENTS, _of_backfill),
     "deployments:edit-pool": (Action.READ_QUEUES, _of_pool),
@@ -219,6 +245,10 @@ def _switch(words: str, is_paused: bool, kind: str, id: UUID) -> Found:
 
 def _link(words: str, name: str, id: UUID, icon: str) -> Found:
     return Found("Action", words, reverse(name, args=[id]), icon)
+
+
+def _list(words: str, name: str, icon: str, **query: str) -> Found:
+    return Found("Action", words, f"{reverse(name)}?{urlencode(query)}", icon)
 
 
 def _action(words: str, name: str, id: UUID, icon: str, question: str = "") -> Found:

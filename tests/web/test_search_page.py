@@ -137,7 +137,14 @@ def test_actions_of_other_objects_are_those_of_their_pages(browser: Client):
     agent = make_agent(minutes_ago=60)
     limits = ConcurrencyLimit.objects.create(tag="gpu", concurrency_limit=1), make_global()
     automation, block = make_automation(), make_block(make_schema())
+    nightly = make_deployment("nightly", flow="etl & load")
+    make_deployment("weekly", flow="etl & load", paused=True)
     expected = {
+        f"/flows/{nightly.flow_id}": [
+            "Run nightly now", "Run nightly with other parameters…", "Pause nightly",
+            "Run weekly now", "Run weekly with other parameters…", "Resume weekly",
+            "Runs of this flow", "Failed runs of this flow", "Deployments of this flow",
+        ],
         f"/task-runs/{task.pk}": ["Retry from here…"],
         f"/work/queues/{queue.pk}": ["Resume this queue", "Edit this queue", "Delete this queue"],
         f"/work/pools/{queue.work_pool_id}/edit": ["Pause this pool", "New queue in this pool", "Delete this pool"],
@@ -155,6 +162,7 @@ def test_actions_of_other_objects_are_those_of_their_pages(browser: Client):
     assert {at: [words for _, words, _ in actions] for at, actions in found.items()} == expected
     for actions in found.values():
         assert {browser.get(address).status_code for _, _, address in actions} <= {200, 405}
+    assert found[f"/flows/{nightly.flow_id}"][-2][2] == "/runs?flow=etl+%26+load&state=failed%2Ccrashed"
 
 
 def test_an_action_that_cannot_be_undone_asks_first(browser: Client):
