@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.core.signals import request_started
 
-from orionflow import flow, task
+from orionflow import flow, runtime, task
 from orionflow.client import OrionClient
 from orionflow.states import Cancelling
 from orionflow.testing import Isolated, flow_run_of, flow_runs, isolated, states_of, task_runs_of
@@ -152,6 +153,69 @@ async def test_flow_whose_run_is_just_being_created_ends_before_the_flow_that_fa
     await asyncio.sleep(0)
     assert flow_runs("nested")
     assert went_on == []
+
+
+async def test_flow_reports_its_end_after_the_ends_of_runs_that_had_not_begun(orion: Isolated):
+    outer_id: list[str] = []
+
+    def delay(environ: dict[str, Any], **_: Any) -> None:
+        path = environ["PATH_INFO"]
+        if path.endswith("/set_state") and outer_id and outer_id[0] not in path:
+            time.sleep(0.1)
+
+    @task
+    async def fails() -> None:
+        raise ValueError("no")
+
+    @flow
+    async def nested() -> None:
+        await asyncio.sleep(60)
+
+    @flow
+    async def outer() -> None:
+        outer_id.append(str(runtime.flow_run.id))
+        calls = [asyncio.ensure_future(nested()) for _ in range(2)]
+        while len(flow_runs("nested")) < 2:
+            await asyncio.sleep(0.001)
+        await asyncio.gather(fails(), *calls)
+
+    request_started.connect(delay)
+    try:
+        ended = flow_run_of(await outer(return_state=True)).end_time
+    finally:
+        request_started.disconnect(delay)
+
+    nested_runs = flow_runs("nested")
+    assert [run.state_name for run in nested_runs] == ["Cancelled"] * 2
+    assert all(run.end_time <= ended for run in nested_runs)
+
+
+async def test_flows_that_fail_at_the_same_time_let_each_nested_run_end_by_itself(orion: Isolated):
+    # More flows than the engine has threads for coroutines, in which nested runs report their ends.
+    flows, begun, hooked = 6, [], []
+    all_begun = asyncio.Event()
+
+    @task
+    async def fails() -> None:
+        await all_begun.wait()
+        raise ValueError("no")
+
+    @flow(on_cancellation=[lambda flow, run, state: hooked.append(str(run.id))])
+    async def nested() -> None:
+        begun.append(str(runtime.flow_run.id))
+        if len(begun) == flows:
+            all_begun.set()
+        await asyncio.sleep(60)
+
+    @flow
+    async def outer() -> None:
+        await asyncio.gather(fails(), nested())
+
+    states = await asyncio.gather(*[outer(return_state=True) for _ in range(flows)])
+
+    assert [state.name for state in states] == ["Failed"] * flows
+    # The hooks of a run that is ended by others are not called.
+    assert sorted(hooked) == sorted(begun)
 
 
 async def test_unawaited_coroutines_end_with_their_flow_which_completes(orion: Isolated):

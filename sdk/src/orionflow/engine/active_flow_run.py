@@ -12,7 +12,7 @@ from orionflow.client.transport import Patience
 from orionflow.context import FlowRunContext
 from orionflow.contract.ids import uuid7
 from orionflow.engine.api import Api
-from orionflow.engine.children import end_children
+from orionflow.engine.children import abandon_children
 from orionflow.engine.crashes import seconds_for_reports
 from orionflow.engine.event_loops import running_loop
 from orionflow.engine.interruption import Reason
@@ -71,7 +71,7 @@ class ActiveFlowRun:
         """Record a final state for a run that does not report one itself; later reports of the run are dropped."""
         self.is_abandoned = True
         if self.context is not None:
-            end_children(self.context, reason, grace=0)
+            abandon_children(self.context, reason)
         state: State[Any] = (Cancelled if reason.is_cancel else Crashed)(message=reason.message)
         state.id = uuid7()
         seconds = min(SHORT_SECONDS, seconds_for_reports())

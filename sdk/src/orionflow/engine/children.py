@@ -6,10 +6,11 @@ import asyncio
 import atexit
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from orionflow.engine.commands import CancelRequested, Stopped
+from orionflow.engine.effects import Do, Effect, Steps
 from orionflow.engine.interruption import Hold, Reason
 from orionflow.engine.loops import loops
 
@@ -29,7 +30,9 @@ roots_in_threads: dict[Open, Hold] = {}
 def end_roots_in_threads(reason: Reason) -> None:
     """End the runs of other threads before a signal ends the process."""
     _interrupt(roots_in_threads, reason)
-    _wait_or_abandon(list(roots_in_threads), reason, GRACE_SECONDS, roots_in_threads)
+    left = list(roots_in_threads)
+    Gone(left, roots_in_threads, GRACE_SECONDS).block()
+    _abandon(left, roots_in_threads, reason)
 
 
 def _end_at_exit() -> None:
@@ -47,32 +50,102 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=roots_in_threads.clear)
 
 
-def end_children(context: FlowRunContext, reason: Reason, grace: float = GRACE_SECONDS) -> list[str]:
+class Gone(Effect):
+    """Wait until these calls are not open any more, or for some seconds.
+
+    A coroutine must not wait for them in a thread: they need these threads to report their ends, and there are few.
+    """
+
+    __slots__ = ("calls", "open", "seconds")
+
+    def __init__(self, calls: Sequence[Open], going_on: Mapping[Open, Hold], seconds: float) -> None:
+        self.calls = calls
+        self.open = going_on
+        self.seconds = seconds
+
+    def block(self) -> None:
+        for pause in self._pauses():
+            time.sleep(pause)
+
+    async def wait(self) -> None:
+        for pause in self._pauses():
+            await asyncio.sleep(pause)
+
+    def _pauses(self) -> Iterator[float]:
+        # Polled, because the runs end in threads and on event loops that share nothing to wait on.
+        until = time.monotonic() + self.seconds
+        while any(one in self.open for one in self.calls) and time.monotonic() < until:
+            yield POLL_SECONDS
+
+
+def end_children(context: FlowRunContext, reason: Reason, grace: float = GRACE_SECONDS) -> Steps[list[str]]:
     """End everything that is running in a flow run. Return the names of those that continue, as in a call into C.
 
-    A run that continues is recorded as ended, and its later reports are dropped.
+    A run that continues is recorded as ended, and its later reports are dropped. `grace` is in seconds.
     """
+    left = yield Do(_interrupt_children, context, reason)
+    if left:
+        yield Gone(left, context.open, grace)
+    if left or context.called:
+        left = yield Do(_abandon_children, context, left, reason)
+    return [one.name for one in left]
+
+
+def abandon_children(context: FlowRunContext, reason: Reason) -> None:
+    """End everything that is running in a flow run, and wait for nothing."""
+    _abandon_children(context, _interrupt_children(context, reason), reason)
+
+
+def end_unawaited(context: FlowRunContext) -> Steps[list[str]]:
+    """End the coroutines that a flow called and did not await, once the flow itself has ended. Return their names."""
+    unawaited = context.still_open
+    started = yield Do(_interrupt_unawaited, context, unawaited)
+    yield Gone(started, context.open, GRACE_SECONDS)
+    yield Do(_abandon, started, context.open, ENDED_BEFORE)
+    return [one.name for one in unawaited]
+
+
+def _interrupt_children(context: FlowRunContext, reason: Reason) -> list[Open]:
     if context.stopped_by is None:
         context.stopped_by = (CancelRequested if reason.is_cancel else Stopped)(reason.message)
     _interrupt(context.open, reason)
     context.stop_task_runner(wait=False)
-    left = _wait_or_abandon(context.still_open, reason, grace, context.open)
+    return _started(context.still_open, context, reason)
+
+
+def _abandon_children(context: FlowRunContext, left: Sequence[Open], reason: Reason) -> list[Open]:
+    continuing = _abandon(left, context.open, reason)
     while context.called:
         # An interrupt may come between the creation of a run and its first step, where the run cannot report its end.
         context.called.pop().abandon(reason)
-    return left
+    return continuing
 
 
-def end_unawaited(context: FlowRunContext) -> list[str]:
-    """End the coroutines that a flow called and did not await, once the flow itself has ended. Return their names."""
-    left = context.still_open
-    for one in left:
+def _interrupt_unawaited(context: FlowRunContext, unawaited: Sequence[Open]) -> list[Open]:
+    for one in unawaited:
         if (nested := one.inner_context) is not None:
             _interrupt(nested.open, ENDED_BEFORE)
         if (hold := context.open.get(one)) is not None:
             hold.interrupt(ENDED_BEFORE)
-    _wait_or_abandon(left, ENDED_BEFORE, GRACE_SECONDS, context.open)
-    return [one.name for one in left]
+    return _started(unawaited, context, ENDED_BEFORE)
+
+
+def _started(calls: Sequence[Open], context: FlowRunContext, reason: Reason) -> list[Open]:
+    """Return the calls that have started, and record the end of the others, which will not start any more."""
+    started = [one for one in calls if one in context.open]
+    for one in calls:
+        if one not in started:
+            one.abandon(reason)
+    return started
+
+
+def _abandon(calls: Sequence[Open], going_on: dict[Open, Hold], reason: Reason) -> list[Open]:
+    """Record the end of the calls that continue although they were interrupted. Return these."""
+    continuing = [one for one in calls if one in going_on]
+    for one in continuing:
+        one.abandon(reason)
+        going_on.pop(one, None)
+    return continuing
 
 
 def refuse_late(context: FlowRunContext) -> None:
@@ -88,17 +161,3 @@ def _interrupt(going_on: dict[Open, Hold], reason: Reason) -> None:
             nested.stopped_by = nested.stopped_by or (CancelRequested if reason.is_cancel else Stopped)(reason.message)
             _interrupt(nested.open, reason)
         hold.interrupt(reason)
-
-
-def _wait_or_abandon(left: Sequence[Open], reason: Reason, grace: float, going_on: dict[Open, Hold]) -> list[str]:
-    until = time.monotonic() + grace
-    for one in [one for one in left if one not in going_on]:
-        # It has not started, and will not.
-        one.abandon(reason)
-    # Polled, because the runs end in threads and on event loops that share nothing to wait on.
-    while (left := [one for one in left if one in going_on]) and time.monotonic() < until:
-        time.sleep(POLL_SECONDS)
-    for one in left:
-        one.abandon(reason)
-        going_on.pop(one, None)
-    return [one.name for one in left]

@@ -66,7 +66,7 @@ def _end_unawaited(active: ActiveFlowRun, context: FlowRunContext) -> Steps[None
     context.is_over = True
     if not context.open:
         return
-    names = yield Do(end_unawaited, context)
+    names = yield from end_unawaited(context)
     if names:
         active.logger.warning("The flow ended before these runs, which are cancelled: %s.", ", ".join(names))
 
@@ -93,7 +93,7 @@ def wait_for_task_runs(context: FlowRunContext, until: float | None = None) -> S
 def _timed_out(active: ActiveFlowRun, context: FlowRunContext) -> Steps[State[Any]]:
     seconds = active.flow.timeout_seconds or 0.0
     context.stopped_by = TimeIsUp("The time of the flow run is up.")
-    left = yield Do(end_children, context, Reason(str(context.stopped_by)), GRACE_AT_LIMIT_SECONDS)
+    left = yield from end_children(context, Reason(str(context.stopped_by)), GRACE_AT_LIMIT_SECONDS)
     error = FlowTimedOut(f"Flow {active.flow.name!r} ran longer than its timeout_seconds={seconds:g}.")
     state = timed_out("flow", seconds, error)
     if left:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -61,9 +61,9 @@ from orionflow.states import Cancelled, Crashed, Failed, State, StateDetails, St
 
 def run_flow(call: FlowCall) -> Steps[State[Any]]:
     """Take one call of a flow from its arguments to its final state, and return that state."""
-    with _signals_for(call):
+    with _signals_for(call), _open_in_parent(call):
         try:
-            with _open_in_parent(call):
+            with nullcontext() if call.hold is None else closing(call.hold):
                 active = yield from create_run(call)
                 if isinstance(active, State):
                     return active
@@ -74,6 +74,7 @@ def run_flow(call: FlowCall) -> Steps[State[Any]]:
                 raise throwable(left.reason) from None
             raise
         except BaseException as error:
+            # The call is still open in its parent, so that the parent's end is not reported before this one.
             yield from surely(_end_unstarted(call, as_raised(error)))
             raise
     state.amend_details(flow_run_id=active.id)
@@ -266,7 +267,7 @@ def _crash(active: ActiveFlowRun, call: FlowCall, context: FlowRunContext, error
 
 
 def _end_early(active: ActiveFlowRun, context: FlowRunContext, error: BaseException) -> Steps[State[Any]]:
-    left = yield Do(end_children, context, reason_of(error))
+    left = yield from end_children(context, reason_of(error))
     if left:
         active.logger.warning("These could not be interrupted, and may continue for a while: %s.", ", ".join(left))
     state = _state_of_crash(error)
