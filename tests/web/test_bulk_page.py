@@ -228,6 +228,18 @@ def test_of_more_runs_than_an_action_may_concern_the_newest_are_taken(browser: C
     assert BulkAction.objects.get().is_cut
 
 
+def test_a_search_concerns_the_runs_that_it_reached_and_says_how_far_that_was(
+    browser: Client, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("runs.pages.selectors.bulk.SEARCHED", 2)
+    runs = [deployed(tags=["prod"]) for _ in range(3)]
+
+    answer = browser.get("/runs/all/retry?tag=prod")
+
+    assert [run_id for run_id, _ in answer.context["scope"].chosen.runs] == [runs[2].pk, runs[1].pk]
+    assert "older ones are not looked for" in answer.content.decode()
+
+
 def test_of_many_runs_the_rules_are_asked_about_the_newest(browser: Client, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("runs.pages.bulk.JUDGED", 2)
     for state in ("FAILED", "FAILED", "COMPLETED"):

@@ -40,9 +40,8 @@ def chosen_runs(*, wanted: RunFilter, now: datetime, most: int) -> Chosen:
             part = searched(part.filter(expected_start_time__gte=end) if end else part, wanted, now)
         rows = in_order(part.filter(created__lte=now), by=BY, after=None)
         found.update(unconverted(rows.values_list(BY, "pk", "name")[: most + 1]))
-    # As the database writes them, moments and ids are in the same order.
-    least = None if reach is None else db.moment(reach)
-    runs = sorted((row for row in found if least is None or row[0] >= least), reverse=True)
+    # As the database returns them, moments and ids are in the same order.
+    runs = sorted((row for row in found if reach is None or db.read_moment(row[0]) >= reach), reverse=True)
     names = [(db.read_uuid(id), name) for _, id, name in runs[:most]]
     return Chosen(names, len(runs) > most or reach is not None, reach)
 
