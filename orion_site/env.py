@@ -26,6 +26,7 @@ def env_str(name: str, default: str = "") -> str:
 
 
 def env_bool(name: str, default: bool = False) -> bool:
+    """Return the value of a variable that says yes or no. Raises ImproperlyConfigured."""
     raw = env_str(name).strip().lower()
     if raw in {"", "none"}:
         return default
@@ -37,6 +38,7 @@ def env_bool(name: str, default: bool = False) -> bool:
 
 
 def env_int(name: str, default: int, *, minimum: int | None = None) -> int:
+    """Return the whole number in a variable. Raises ImproperlyConfigured, also below the minimum."""
     raw = env_str(name).strip()
     if not raw:
         return default
@@ -50,6 +52,7 @@ def env_int(name: str, default: int, *, minimum: int | None = None) -> int:
 
 
 def env_float(name: str, default: float, *, minimum: float | None = None) -> float:
+    """Return the number in a variable. Raises ImproperlyConfigured, also below the minimum and for infinity."""
     raw = env_str(name).strip()
     if not raw:
         return default

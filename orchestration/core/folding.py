@@ -24,10 +24,12 @@ from orchestration.core.states import State, StateDetails, StateType, is_unpersi
 from orionflow.contract.states import USUAL_NAMES
 
 VERSION = 1
+# Their number is one byte.
 MOST_STATES = 255
 # The id of a state must be made within this time of the state's own time: folded states are found by their ids' times.
 NEAR = timedelta(seconds=60)
 
+# Stored as the position here, in four bits: new types go to the end, and there is room for 16.
 _TYPES = tuple(StateType)
 _TYPE_NUMBERS = {one: number for number, one in enumerate(_TYPES)}
 _HAS_EPOCH, _HAS_CLIENT_TIME, _HAS_AUTHOR, _IS_UNTRACKABLE = 0x10, 0x20, 0x40, 0x80

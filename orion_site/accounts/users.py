@@ -169,6 +169,7 @@ def _grant(group: Group, roles: Iterable[Held]) -> None:
     Grant.objects.bulk_create(
         Grant(group=group, role=one.role, kind=one.kind, name=one.name) for one in sorted(roles, key=str)
     )
+    # Bulk statements send no signals, by which caches of keys learn of other changes.
     rights_changed()
 
 

@@ -33,6 +33,7 @@ def sqlite_file() -> Path | None:
 
 
 def file_exists() -> bool:
+    """Whether the database has its file, if it needs one. Raises DatabaseUnusable if that cannot be seen."""
     file = sqlite_file()
     try:
         return file is None or file.exists()
@@ -49,6 +50,7 @@ def is_new_home() -> bool:
 
 
 def refuse_what_is_not_there() -> None:
+    """Raise DatabaseUnusable if the file of the database is missing, is not a file, or was cut off."""
     file = sqlite_file()
     if file is None:
         return

@@ -13,7 +13,7 @@ LOOPBACK_OF_ALL = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
 def bound_socket(options: ServerOptions) -> socket.socket:
-    """Return a socket bound to the address; with port 0 the system chooses a free one."""
+    """Return a socket bound to the address; with port 0 the system chooses a free one. Raises CannotStart."""
     host = listening_address(options.host)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -28,6 +28,7 @@ def bound_socket(options: ServerOptions) -> socket.socket:
 
 
 def listening_address(host: str) -> str:
+    """Return the address that `--host` names. Raises CannotStart for a name of another machine."""
     address = LOOPBACK_NAMES.get(host.lower(), host.strip("[]"))
     try:
         ip_address(address)

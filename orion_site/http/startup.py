@@ -133,6 +133,7 @@ def _refuse_workers_on_sqlite(workers: int) -> None:
 
 
 def warn_of_few_connections(workers: int) -> None:
+    """Warn if PostgreSQL allows fewer connections than all processes of the server may use under load."""
     from django.conf import settings
     from django.db import connection
 

@@ -117,6 +117,8 @@ def _short(reason: str | None) -> bytes | None:
 
 
 class BoundedWebSocketFactory(WebSocketFactory):  # type: ignore[misc]  # daphne has no types
+    """Creates websockets with limits on the time of a handshake, the size of a message, and silence."""
+
     protocol = BoundedWebSocket
 
     def __init__(self, server: Any, *, handshake_timeout: float) -> None:

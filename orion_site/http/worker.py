@@ -43,6 +43,7 @@ def label_of(name: str) -> str:
 
 
 def main() -> None:
+    """Read the orders, and work until SIGTERM or the end of the server."""
     orders = Orders(**json.loads(sys.stdin.buffer.readline()))
     # Ctrl-C is for the parent, which then sends SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -200,6 +200,7 @@ async def _receive(receive: Receive) -> dict[str, Any]:
 
 
 async def read_body(receive: Receive, limit: int) -> bytes:
+    """Return the whole body of a request, of at most `limit` bytes. Raises ClientGone and BodyTooLarge."""
     pieces: list[bytes] = []
     size = 0
     while True:

@@ -24,6 +24,8 @@ from orion_site.services.registry import descriptions_of_services
 
 @dataclass(frozen=True, slots=True)
 class DatabaseFacts:
+    """The kind and version of the database, where it is, and its size in megabytes."""
+
     kind: str
     place: str
     megabytes: float | None

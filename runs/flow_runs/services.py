@@ -171,6 +171,7 @@ def delete_flow_runs(runs: QuerySet[FlowRun, Any]) -> None:
 
 
 def delete_below_task_runs(tasks: QuerySet[TaskRun, Any]) -> None:
+    """Delete what belongs to these task runs, and detach the flow runs that are nested in them."""
     FlowRun.objects.filter(parent_task_run__in=tasks).update(parent_task_run=None)
     for rows in (
         CacheEntry.objects.filter(task_run_state__task_run__in=tasks),

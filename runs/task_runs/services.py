@@ -100,6 +100,7 @@ def update_task_run(*, run_id: UUID, name: str, now: datetime) -> None:
 
 @repeated_on_conflict
 def delete_task_run(*, run_id: UUID) -> None:
+    """Delete the task run with its states; flow runs that are nested in it stay. Raises TaskRunNotFound."""
     with write_transaction():
         doomed = TaskRun.objects.filter(pk=run_id)
         found = doomed.select_for_update().values("name", "state_type").first()

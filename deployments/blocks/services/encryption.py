@@ -35,10 +35,12 @@ class Unopenable(Exception):
 
 
 def seal(content: Mapping[str, Any]) -> str:
+    """Seal with the first key; create a key if there is none."""
     return MultiFernet(_fernets(_keys() or _create_keys())).encrypt(to_json(content)).decode()
 
 
 def open_sealed(sealed: str) -> dict[str, Any]:
+    """Return the content of a seal. Raises Unopenable."""
     keys = _keys()
     if not keys:
         raise Unopenable

@@ -105,6 +105,7 @@ def update_job_variables(*, run_id: UUID, changes: Mapping[str, Any], now: datet
 
 
 def new_run_of(deployment: Deployment, asked: AskedRun) -> NewFlowRun:
+    """Return the run that was asked for: what it inherits from its deployment, and what was asked in its place."""
     run = inherited_run(deployment)
     return replace(
         run,

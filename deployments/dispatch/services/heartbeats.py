@@ -146,6 +146,7 @@ def _standing(epoch: int, leased: int | None, state: str | None, since: Any) -> 
 
 
 def order_for(standing: _Standing | None, epoch: int, now: datetime) -> Order:
+    """Return the order for an attempt; LOST if another one has replaced it, or if it ended long ago without a lease."""
     if standing is None or standing.epoch != epoch:
         return Order.LOST
     match standing.state:

@@ -38,6 +38,7 @@ ALIASES = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
+# Where only the fields of an expression are read, any start will do.
 ANY_DAY = datetime(2026, 1, 1)  # noqa: DTZ001
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -62,6 +63,7 @@ class CronTimes(Timetable):
         if simulation is None or not self.runs_every_hour or self.expression.split()[-3:] != ["*", "*", "*"]:
             return None
         shifts = [moment.astimezone(self.zone).utcoffset() or timedelta() for moment in (begin, end)]
+        # Clocks have changed by a part of an hour in between, and with them the minutes.
         if (shifts[1] - shifts[0]) % HOUR:
             return None
         seconds = sorted(60 * minute + second for minute, second in product(simulation.minutes, simulation.seconds))

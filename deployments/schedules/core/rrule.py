@@ -43,6 +43,7 @@ def read_rrule(definition: Mapping[str, Any]) -> RuleTimes:
     text = definition["rrule"]
     if not is_text(text) or len(text) > LONGEST_RRULE:
         raise ScheduleError(f"A recurrence rule is a text of at most {LONGEST_RRULE} characters.", "rrule")
+    # In iCalendar, a line that begins with a blank continues the line before it.
     lines = [_line(line) for line in re.sub(r"\r?\n[ \t]", "", text).split()]
     # A start with a zone of its own sets the zone of the rule.
     named = next((one.zone for one in lines if one.name == "DTSTART" and one.zone), None)

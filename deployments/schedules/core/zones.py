@@ -80,6 +80,7 @@ def first_moment(wall: datetime, zone: tzinfo) -> datetime:
 
 
 def _offsets(wall: datetime, zone: tzinfo) -> tuple[timedelta, timedelta]:
+    # For fold 0 the offset before a change of the clocks, and for fold 1 the one after it; in a gap, too.
     return _offset(wall.replace(tzinfo=zone, fold=0)), _offset(wall.replace(tzinfo=zone, fold=1))
 
 

@@ -18,6 +18,7 @@ from orchestration.transactions import repeated_on_conflict, write_transaction
 
 @repeated_on_conflict
 def create_calendar(*, name: str, ics: str, description: str = "", now: datetime) -> Calendar:
+    """Create a calendar. Raises BadCalendar, CalendarExists and UnreadableName."""
     refuse_unreadable_file(ics, now)
     with write_transaction():
         _refuse_taken(name)
@@ -29,6 +30,10 @@ def create_calendar(*, name: str, ics: str, description: str = "", now: datetime
 
 @repeated_on_conflict
 def update_calendar(*, calendar_id: UUID, changes: Mapping[str, Any], now: datetime) -> None:
+    """Change a calendar; other events replan the schedules that use it.
+
+    Raises BadCalendar, CalendarNotFound, CalendarExists and UnreadableName.
+    """
     if "ics" in changes:
         refuse_unreadable_file(changes["ics"], now)
     with write_transaction():
@@ -47,7 +52,10 @@ def update_calendar(*, calendar_id: UUID, changes: Mapping[str, Any], now: datet
 
 @repeated_on_conflict
 def delete_calendar(*, calendar_id: UUID) -> None:
-    """Delete a calendar, unless schedules use it: without it, they would run on holidays."""
+    """Delete a calendar, unless schedules use it: without it, they would run on holidays.
+
+    Raises CalendarNotFound and CalendarInUse.
+    """
     with write_transaction():
         calendar = _held(calendar_id)
         if used := calendar.schedules.count():

@@ -51,7 +51,11 @@ class NewSchedule:
 
 @repeated_on_conflict
 def add_schedules(*, deployment_id: UUID, new: Sequence[NewSchedule], now: datetime) -> list[Schedule]:
-    """Add schedules, and plan their first runs. Earlier planned runs stay."""
+    """Add schedules, and plan their first runs. Earlier planned runs stay.
+
+    Raises MadeAlready, DeploymentNotFound, BadSchedule, CalendarNotFound, BadTemplate, ParametersMisfit, and
+    CodeInParameters for the deployment that finds flows.
+    """
     with write_transaction():
         for one in new:
             refuse_made(Schedule, one.id, "a schedule")
@@ -71,7 +75,10 @@ def update_schedule(
     calendars: Sequence[str] | None = None,
     now: datetime,
 ) -> None:
-    """Change columns of a schedule. A definition that means the same as the stored one keeps its anchor."""
+    """Change columns of a schedule. A definition that means the same as the stored one keeps its anchor.
+
+    Raises DeploymentNotFound, ScheduleNotFound, and the errors of `add_schedules`.
+    """
     with write_transaction():
         deployment = held_deployment(deployment_id)
         before = Plans.of(deployment)
@@ -98,6 +105,10 @@ def update_schedule(
 
 @repeated_on_conflict
 def delete_schedule(*, deployment_id: UUID, schedule_id: UUID, now: datetime) -> None:
+    """Delete a schedule, and those of its planned runs whose time no other schedule of the deployment names.
+
+    Raises DeploymentNotFound and ScheduleNotFound.
+    """
     with write_transaction():
         deployment = held_deployment(deployment_id)
         before = Plans.of(deployment)

@@ -32,6 +32,7 @@ def save_problem(problem: Problem, now: datetime, *columns: str) -> None:
 
 
 def event_of(problem: Problem, change: Change, newest: Occurrence | None, now: datetime) -> Event:
+    """Return the event for a change of a problem, not stored yet. It is related to the run of the newest failure."""
     related = []
     if newest is not None:
         related = [(f"prefect.flow.{newest.flow_id}", "flow"), (f"prefect.flow-run.{newest.run_id}", "flow-run")]

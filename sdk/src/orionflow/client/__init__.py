@@ -265,6 +265,7 @@ class AsyncOrionClient(Methods):
 
 
 def transport_to(api_url: str | None, settings: Settings) -> Transport:
+    """Return the way to the API at an address; None stands for the API in this process."""
     if api_url is None or api_url.rstrip("/") == EphemeralTransport.url:
         return EphemeralTransport()
     return HttpTransport(

@@ -214,6 +214,7 @@ def new_session(url: str, connections: int = 32) -> requests.Session:
 
 
 def is_this_machine(url: str) -> bool:
+    """Whether an address names this machine, so that no proxy may be asked for it."""
     host = urlsplit(url).hostname or ""
     if host == "localhost" or host.endswith(".localhost"):
         return True
@@ -312,6 +313,7 @@ def shown(url: str, path: str) -> str:
 
 
 def unreachable(url: str, silence: Unanswered) -> ApiUnreachable:
+    """Return the error for users when no answer came: where the API was expected, and which setting says so."""
     from orionflow.settings import current_settings
 
     origin = current_settings().origin("api_url")

@@ -22,6 +22,7 @@ from orionflow.contract.kinds import CauseFields, Moment, at_most
 class StateType(StrEnum):
     """The type of a state, which is its meaning for the rules. The name of a state is only for users."""
 
+    # The server stores the position of a type in this list (`orchestration.core.folding`): new types go to the end.
     SCHEDULED = "SCHEDULED"
     PENDING = "PENDING"
     RUNNING = "RUNNING"

@@ -36,6 +36,7 @@ def line_names(flow: Flow[Any, Any]) -> frozenset[str]:
 def propose(active: ActiveFlowRun, make: Callable[[], State[Any]]) -> Steps[tuple[State[Any], Answer]]:
     """Propose a state and return it with the verdict, in the form of verdicts on task runs."""
     state = make()
+    # By this id, the API answers a repeated request like the first one.
     state.id = uuid7()
     result = yield send(active.api.client, set_flow_run_state(active.id, state))
     return state, answer_of(result)

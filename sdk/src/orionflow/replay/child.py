@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 
 def main(spec_file: str) -> None:
+    """Call the flow that the file describes, and write the report where the file says."""
     spec: dict[str, Any] = json.loads(Path(spec_file).read_bytes())
     # Before any code of the flow is loaded.
     if spec["offline"]:

@@ -87,7 +87,9 @@ class Delivery:
     def _head(self) -> bytes:
         head: dict[str, Any] = {"sent_at": datetime.now(UTC)}
         if self.epochs:
+            # A copy, because other threads begin and forget runs in the meantime.
             head["epochs"] = {str(run): epoch for run, epoch in self.epochs.copy().items()}
+        # Without the closing brace: the items are JSON already.
         return to_json(head)[:-1] + b',"items":['
 
     def _read(self, reply: Reply, expected: int) -> list[Answer]:
