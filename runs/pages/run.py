@@ -24,17 +24,16 @@ from runs.models import FlowRun, TaskRun
 from runs.pages.charts import parts_of
 from runs.pages.filtering import address_after, address_without
 from runs.pages.graph_tab import graph_tab
-from runs.pages.log import flow_run_log, log_beside, task_run_log
+from runs.pages.log import flow_run_log, task_run_log
 from runs.pages.resume import answer_form_of
 from runs.pages.selectors import run as selectors
 from runs.pages.selectors.keyset import Cursor
 from runs.pages.selectors.neighbours import neighbours, next_failed
 from runs.pages.selectors.results import result_of_task_run, results_of_flow_run
 from runs.pages.selectors.retries import retries_shown
-from runs.pages.selectors.timeline import timeline_of, within
 from runs.pages.selectors.usual import elapsed, usual_of
 from runs.pages.time_spent import lines_of_time, parts_of_time
-from runs.pages.timeline import axis_of_timeline, drawn
+from runs.pages.timeline_tab import opened_in, timeline_tab
 from runs.pages.trace import shown_trace
 from runs.templatetags.states import look
 from runs.time_spent.selectors.of_run import time_of_run
@@ -88,10 +87,10 @@ def flow_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
     # Requests for a part name its tab. Parts above the tabs do not show counts.
     counts = shows_tab or is_shown(request, "progress") or request.GET.get("tab") not in FLOW_RUN_TABS
     opens_timeline = shows_tab and not request.GET.keys() & {"state", "task"}
-    read = selectors.progress_of
     if opens_timeline and request.GET.get("tab", "timeline") not in FLOW_RUN_TABS.keys() - {"timeline"}:
-        read = selectors.progress_with_tasks
-    progress = read(run_id=run.id) if counts else selectors.NO_PROGRESS
+        progress = selectors.progress_with_tasks(run_id=run.id, opened=opened_in(request))
+    else:
+        progress = selectors.progress_of(run_id=run.id) if counts else selectors.NO_PROGRESS
     tab = chosen_tab(request, FLOW_RUN_TABS, first_tab(request, progress))
     why = failure = None
     attempts: Sequence[datetime] = ()
@@ -199,7 +198,7 @@ def flow_run_tab(
     after = Cursor.read(request.GET.get("after", ""))
     match tab:
         case "timeline":
-            return _timeline_tab(request, run, progress, failure, attempts)
+            return timeline_tab(request, run, progress, failure, attempts)
         case "graph":
             return graph_tab(request, run)
         case "tasks":
@@ -223,32 +222,6 @@ def flow_run_tab(
     return {}
 
 
-def _timeline_tab(
-    request: HttpRequest,
-    run: FlowRun,
-    progress: selectors.Progress,
-    failure: selectors.Failure | None,
-    attempts: Sequence[datetime],
-) -> dict[str, Any]:
-    found = timeline_of(run=run, now=current_time(), tasks=progress.tasks)
-    attempt = chosen_attempt(request, attempts)
-    if attempt:
-        next_one = attempts[attempt] if attempt < len(attempts) else None
-        found = within(found, attempts[attempt - 1], next_one)
-    axis = axis_of_timeline(found, to_scale="scale" in request.GET)
-    lines = drawn(found, axis)
-    traceback = failure.cause.log_line if failure and not failure.cause.path else None
-    return {
-        "timeline": found,
-        "lines": lines,
-        "axis": axis,
-        "log_of": request.GET.get("log", ""),
-        "beside": log_beside(request, run, lines, traceback) if lines and is_shown(request, "beside") else None,
-        "attempts": range(1, len(attempts) + 1),
-        "attempt": attempt,
-    }
-
-
 def _tasks_tab(request: HttpRequest, run: FlowRun, after: Cursor | None) -> dict[str, Any]:
     state, task_key = request.GET.get("state", "").upper(), request.GET.get("task", "")
     page, reasons = selectors.task_runs_of(run_id=run.id, state=state, task_key=task_key, after=after)
@@ -264,13 +237,6 @@ def _time_tab(run: FlowRun) -> dict[str, Any]:
         "parts_of_time": parts_of_time(spent),
         "lines": lines_of_time(spent.shares, spent.lasted),
     }
-
-
-def chosen_attempt(request: HttpRequest, attempts: Sequence[datetime]) -> int:
-    """Return the number of the only attempt that the timeline shows, or 0 for all."""
-    asked = request.GET.get("attempt", "")
-    number = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 5 else 0
-    return number if number <= len(attempts) else 0
 
 
 def task_run_tab(request: HttpRequest, run: TaskRun, tab: str) -> dict[str, Any]:

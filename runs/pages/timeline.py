@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
+from uuid import UUID
 from zlib import crc32
 
 from runs.pages.axis import WHOLE, Axis, axis_of
-from runs.pages.selectors.timeline import WORST_FIRST, Line, Span, Timeline
+from runs.pages.selectors.timeline import DEEPEST, MOST_OPEN, WORST_FIRST, Line, Span, Timeline
 from runs.templatetags.states import look
 
 # The smallest width of a bar that is still visible, in thousandths.
@@ -35,11 +37,16 @@ class DrawnLine:
     line: Line
     bars: Sequence[Bar]
     is_critical: bool = False
+    # The address that opens the subflow of the row below it, or closes it.
+    toggle: str = ""
 
     @property
     def anchor(self) -> str:
         """The id of the row, to which lines of the log link."""
-        return f"row-{self.line.run.id if self.line.run else crc32(self.line.task_key.encode())}"
+        if self.line.run:
+            return f"row-{self.line.run.id}"
+        key = f"{self.line.of}{self.line.task_key}" if self.line.of else self.line.task_key
+        return f"row-{crc32(key.encode())}"
 
     @property
     def subject(self) -> str:
@@ -52,14 +59,53 @@ class DrawnLine:
         return self.bars[-1].state_type
 
 
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Addresses of a timeline that keep what it shows: one attempt, the scale, and the opened subflows."""
+
+    attempt: int
+    to_scale: bool
+    opened: Sequence[UUID]
+
+    def of(self, **changes: Any) -> str:
+        """Return the address of this timeline with some changes."""
+        asked = replace(self, **changes)
+        return "".join(
+            (
+                "?tab=timeline",
+                f"&attempt={asked.attempt}" if asked.attempt else "",
+                "&scale=1" if asked.to_scale else "",
+                f"&open={','.join(map(str, asked.opened))}" if asked.opened else "",
+            )
+        )
+
+    def toggled(self, line: Line) -> str:
+        """Return the address that opens the subflow of a row, or closes it; empty if it cannot be opened here."""
+        if line.subflow is None:
+            return ""
+        if line.is_open:
+            return self.of(opened=[one for one in self.opened if one != line.subflow.id])
+        if line.depth >= DEEPEST or len(self.opened) >= MOST_OPEN:
+            return ""
+        return self.of(opened=[*self.opened, line.subflow.id])
+
+
 def axis_of_timeline(timeline: Timeline, *, to_scale: bool = False) -> Axis:
     """Return the axis of all rows; idle periods, in which runs only wait or rest, are folded."""
     spans = (span for line in timeline.lines for span in line.spans if span.kind == "work")
     return axis_of(timeline.begin, timeline.end, [(span.begin, span.end) for span in spans], to_scale=to_scale)
 
 
-def drawn(timeline: Timeline, axis: Axis) -> list[DrawnLine]:
-    return [DrawnLine(line, _bars(line, axis), line.subject in timeline.critical) for line in timeline.lines]
+def drawn(timeline: Timeline, axis: Axis, *, addresses: Addresses | None = None) -> list[DrawnLine]:
+    return [
+        DrawnLine(
+            line,
+            _bars(line, axis),
+            is_critical=line.of is None and line.subject in timeline.critical,
+            toggle=addresses.toggled(line) if addresses else "",
+        )
+        for line in timeline.lines
+    ]
 
 
 def _bars(line: Line, axis: Axis) -> list[Bar]:

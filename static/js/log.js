@@ -1,4 +1,5 @@
-// The log on a run's page: links between bars of the timeline and lines of the log; following and copying the log.
+// The log on a run's page: links between bars of the timeline and lines of the log; following and copying the log; and
+// subflows that are opened in the timeline.
 "use strict";
 
 (() => {
@@ -28,6 +29,18 @@
     part?.querySelector(".here, .log-beside")?.scrollIntoView({ block: "nearest" });
   }
 
+  // --- subflows: their rows come without loading the page ---
+
+  async function toggle(link) {
+    const address = new URL(link.href), here = new URLSearchParams(location.search);
+    for (const name of ["log", "since"]) if (here.has(name)) address.searchParams.set(name, here.get(name));
+    history.replaceState(null, "", address.search);
+    // Parts with one topic are requested together, at the address of any of them.
+    document.querySelectorAll("[data-live-from]").forEach((part) => (part.dataset.liveFrom = address.search));
+    await window.orionLive.choose(document.getElementById("live-tab"), address.href);
+    document.getElementById(link.id)?.focus();
+  }
+
   // --- from a line to its bar ---
 
   function showRow(line) {
@@ -41,10 +54,18 @@
   document.addEventListener("click", (event) => {
     if (!plain(event) || !(event.target instanceof Element)) return;
     const bar = event.target.closest(".timeline [data-since]");
-    const link = bar ? bar.closest("tr").querySelector(".to-log") : event.target.closest(".to-log");
-    if (link && document.getElementById("live-beside")) {
+    const toLog = ".to-log[href*='log=']";
+    const link = bar ? bar.closest("tr").querySelector(toLog) : event.target.closest(toLog);
+    // The log of a subflow is on its own page.
+    if (link?.pathname === location.pathname && document.getElementById("live-beside")) {
       event.preventDefault();
       showLog(link, bar?.dataset.since);
+      return;
+    }
+    const opens = event.target.closest(".timeline [aria-expanded]");
+    if (opens) {
+      event.preventDefault();
+      toggle(opens);
       return;
     }
     const line = event.target.closest(".log-beside li[data-task]");

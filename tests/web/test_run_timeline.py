@@ -1,4 +1,4 @@
-"""The timeline of a flow run: a row for each task, an attempt each bar, and one row for what was mapped."""
+"""The timeline of a flow run: rows for tasks, bars for attempts, one row for what was mapped, subflows in place."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestration.services import propose_flow_run_state
 from runs.models import FlowRun, FlowRunState, Log, TaskRun, TaskRunState
 from runs.why.selectors.why import why_flow_run
 from tests.factories import later, make_flow_run, make_state
-from tests.web.rows import NOON, add_lines, make_run, make_task_run
+from tests.web.rows import NOON, add_lines, make_flow, make_run, make_task_run
 
 SECOND = timedelta(seconds=1)
 
@@ -308,3 +308,102 @@ def test_the_tasks_that_the_end_waited_for_are_marked(browser: Client):
     marked = [line.line.name for line in answer.context["lines"] if line.is_critical]
     assert sorted(marked) == ["extract-0", "load-0"]
     assert answer.content.decode().count(">critical path<") == 2
+
+
+def nest(run: FlowRun, name: str) -> FlowRun:
+    """A subflow with one task, called by a task run of that name."""
+    caller = make_task_run(f"{name}-0", flow_run=run, task_key=name)
+    child = make_run(f"{name}-run", flow=make_flow(name), parent_task_run=caller)
+    step = make_task_run(f"{name}-step", flow_run=child, task_key=f"{name}.step", at=NOON + 45 * SECOND)
+    with_history(step, ("RUNNING", 45), ("COMPLETED", 60))
+    return child
+
+
+def rows_of(answer) -> list[tuple[str, int]]:
+    return [(drawn.line.name, drawn.line.depth) for drawn in answer.context["lines"]]
+
+
+def toggles_of(answer) -> dict[str, str]:
+    return {drawn.line.name: drawn.toggle for drawn in answer.context["lines"] if drawn.toggle}
+
+
+def test_a_subflow_is_opened_below_its_row_and_stays_open(browser: Client):
+    run = make_run()
+    inner = nest(run, "inner")
+    deep = nest(inner, "deep")
+    other = nest(make_run("stranger"), "other")
+
+    closed = browser.get(f"/runs/{run.id}", {"tab": "timeline"})
+    opened = browser.get(f"/runs/{run.id}{toggles_of(closed)['inner-0']}")
+    both = browser.get(f"/runs/{run.id}?open=x,{deep.id},{inner.id},{other.id}")
+    part = browser.get(f"/runs/{run.id}?tab=timeline&open={inner.id}&_f=tab").content.decode()
+
+    assert rows_of(closed) == [("inner-0", 0)]
+    assert rows_of(opened) == [("inner-0", 0), ("deep-0", 1), ("inner-step", 1)]
+    assert rows_of(both) == [("inner-0", 0), ("deep-0", 1), ("deep-step", 2), ("inner-step", 1)]
+    # On one axis: the run took 90 seconds.
+    assert [round(drawn.bars[-1].x) for drawn in opened.context["lines"]][-1] == 500
+    assert toggles_of(opened)["inner-0"] == "?tab=timeline"
+    assert toggles_of(both)["deep-0"] == f"?tab=timeline&open={inner.id}"
+    assert f'data-live="run:{run.id}:tasks run:{inner.id}:tasks"' in part
+    assert f'href="?tab=timeline&amp;open={inner.id}&amp;log=' in part
+    assert f'href="/runs/{inner.id}?tab=timeline&amp;log=' in part
+    assert 'aria-expanded="true"' in part
+    assert "other-step" not in both.content.decode()
+
+
+def test_at_some_depth_a_subflow_only_leads_to_its_run(browser: Client):
+    chain = [make_run()]
+    for depth in range(6):
+        chain.append(nest(chain[-1], f"level{depth}"))
+
+    answer = browser.get(f"/runs/{chain[0].id}?open={','.join(str(one.id) for one in chain[1:])}")
+
+    assert max(depth for _, depth in rows_of(answer)) == 4
+    assert list(toggles_of(answer)) == ["level0-0", "level1-0", "level2-0", "level3-0"]
+    assert f'href="/runs/{chain[5].id}">subflow' in answer.content.decode()
+
+
+def test_an_opened_subflow_shows_as_many_rows_as_there_is_room(browser: Client):
+    run = make_run()
+    inner, idle = nest(run, "inner"), make_run("idle", parent_task_run=make_task_run("idle-0", flow_run=run))
+    add_runs(inner, *(f"inner.task{number}" for number in range(60)))
+
+    answer = browser.get(f"/runs/{run.id}?open={inner.id},{idle.id}")
+
+    assert sum(depth for _, depth in rows_of(answer)) == 50
+    page = " ".join(answer.content.decode().split())
+    assert f'href="/runs/{inner.id}">11 more rows</a>' in page
+    assert "has called no task" in page
+
+
+def add_runs(run: FlowRun, *keys: str, lasting: float = 10, at_a_time: int = 10, **columns: Any) -> None:
+    """Add completed runs that were all due at noon; so many of them ran at a time."""
+    TaskRun.objects.bulk_create(
+        TaskRun(
+            flow_run=run,
+            name=f"{key.rpartition('.')[2]}-{place}",
+            task_key=key,
+            dynamic_key=str(place),
+            state_type="COMPLETED",
+            expected_start_time=NOON,
+            start_time=NOON + place // at_a_time * lasting * SECOND,
+            end_time=NOON + (place // at_a_time + 1) * lasting * SECOND,
+            total_run_time=lasting * SECOND,
+            **columns,
+        )
+        for place, key in enumerate(keys)
+    )
+
+
+def test_opened_subflows_cost_a_constant_number_of_queries(browser: Client, django_assert_max_num_queries):
+    run = make_run(state="FAILED", message="ValueError: no rows")
+    make_task_run("load-0", flow_run=run, state="FAILED", message="ValueError: no rows")
+    opened = [nest(run, f"inner{number}") for number in range(4)]
+    for one in (run, *opened):
+        add_runs(one, *["etl.map"] * 60)
+
+    with django_assert_max_num_queries(12):
+        answer = browser.get(f"/runs/{run.id}?tab=timeline&open={','.join(str(one.id) for one in opened)}")
+
+    assert len(answer.context["timeline"].opened) == 4

@@ -56,8 +56,8 @@ class Progress:
     by_type: dict[str, int]
     total: Count
     task_keys: list[str]
-    # The summed tasks, if the timeline shows them.
-    tasks: Sequence[SummedTask] | None = None
+    # The summed tasks of the run and of the subflows that are open in it, if the timeline shows them.
+    sums: Mapping[UUID, Sequence[SummedTask]] | None = None
 
     @property
     def finished(self) -> Count:
@@ -223,13 +223,13 @@ def progress_of(*, run_id: UUID) -> Progress:
     return Progress(dict(counted), Count(min(total, TASKS_COUNTED), capped=total > TASKS_COUNTED), sorted(keys))
 
 
-def progress_with_tasks(*, run_id: UUID) -> Progress:
+def progress_with_tasks(*, run_id: UUID, opened: Sequence[UUID]) -> Progress:
     """Return the progress of a run whose timeline is shown, from the tasks that the timeline sums up anyway."""
-    tasks = summed_tasks(run_id)
+    sums = summed_tasks(run_id, opened)
     counted: Counter[str] = Counter()
-    for task in tasks:
+    for task in sums[run_id]:
         counted.update(task.by_type)
-    return Progress(dict(counted), Count(counted.total()), [task.key for task in tasks], tasks)
+    return Progress(dict(counted), Count(counted.total()), [task.key for task in sums[run_id]], sums)
 
 
 @dataclass(frozen=True, slots=True)

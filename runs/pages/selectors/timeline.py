@@ -1,13 +1,15 @@
 """The timeline of a flow run: its task runs by task; for a task with few runs, with each attempt.
 
-A task that was mapped over 10,000 inputs is one row, which the database sums up.
+A task that was mapped over 10,000 inputs is one row, which the database sums up. The rows of a subflow that the user
+opened stand below the row of its task run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +28,8 @@ RUNS_SHOWN_APART = 5
 TASKS_SHOWN = 200
 STATES_READ = 2000
 ATTEMPTS_SHOWN = 100
+# Subflows that may be open at once, how deep, the most rows of one, and the rows that all of them share.
+MOST_OPEN, DEEPEST, ROWS_OF_ONE, ROWS_INSIDE = 20, 4, 50, 300
 # The states of a flow run that start an attempt, and those before RUNNING that decide whether it does.
 STARTS_OR_CONTINUES = Q(type__in=[StateType.RUNNING, StateType.PAUSED, *TERMINAL]) | Q(name__in=BETWEEN_ATTEMPTS)
 # For a task run with longer inputs, in characters of JSON, the critical path ignores the inputs and uses its times.
@@ -58,6 +62,13 @@ class Line:
     task_key: str = ""
     shortest: timedelta | None = None
     longest: timedelta | None = None
+    # The subflow run that the row belongs to, and how deep that is nested; None and 0 for the run of the page.
+    of: UUID | None = None
+    depth: int = 0
+    # Whether the rows of its subflow follow, how many there are, and how many are left out.
+    is_open: bool = False
+    inside: int = 0
+    left_out: int = 0
 
     @property
     def number(self) -> int:
@@ -74,6 +85,14 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Inside:
+    """The rows of an opened subflow, and how many more it has."""
+
+    lines: Sequence[Line]
+    left_out: int
+
+
+@dataclass(frozen=True, slots=True)
 class Timeline:
     """Rows in the order of their start, between the first time and the last."""
 
@@ -84,6 +103,11 @@ class Timeline:
     left_out: int = 0
     # The ids of task runs and keys of tasks on the critical path: the end of the run waited for them.
     critical: frozenset[str] = frozenset()
+
+    @property
+    def opened(self) -> list[UUID]:
+        """The subflow runs whose rows are shown."""
+        return [line.subflow.id for line in self.lines if line.subflow and line.is_open]
 
 
 @dataclass(slots=True)
@@ -98,26 +122,69 @@ class SummedTask:
     shortest: timedelta | None = None
     longest: timedelta | None = None
 
+    @property
+    def number(self) -> int:
+        return sum(self.by_type.values())
 
-def timeline_of(*, run: FlowRun, now: datetime, tasks: Sequence[SummedTask] | None = None) -> Timeline:
-    """Return the timeline of a flow run. Four queries; `tasks` may be passed if they are known."""
-    tasks = summed_tasks(run.id) if tasks is None else tasks
-    few = [task.key for task in tasks if sum(task.by_type.values()) <= RUNS_SHOWN_APART]
-    lines = [*_single_lines(run.id, few, now), *(_sum_line(task, now) for task in tasks if task.key not in set(few))]
-    lines.sort(key=lambda line: line.begin)
-    begin = run.start_time or min((line.begin for line in lines), default=run.expected_start_time or run.created)
+
+def timeline_of(*, run: FlowRun, now: datetime, sums: Mapping[UUID, Sequence[SummedTask]] | None = None) -> Timeline:
+    """Return the timeline of a flow run. Four queries.
+
+    `sums` may be passed if it is known; with tasks of opened subflows, their rows are shown.
+    """
+    sums = summed_tasks(run.id) if sums is None else sums
+    opened = {one: tasks for one, tasks in sums.items() if one != run.id}
+    shown = {run.id: sums[run.id]} | _first_tasks(opened, now)
+    few = {one: [task.key for task in tasks if task.number <= RUNS_SHOWN_APART] for one, tasks in shown.items()}
+    lines_of = _single_lines(run.id, few, now)
+    for one, tasks in shown.items():
+        lines_of[one] += [_sum_line(task, now) for task in tasks if task.number > RUNS_SHOWN_APART]
+        lines_of[one].sort(key=lambda line: line.begin)
+    own = lines_of[run.id]
+    inside = {one: Inside(lines_of[one], _rows_of(tasks) - _rows_of(shown[one])) for one, tasks in opened.items()}
+    lines = list(_with_inside(own[:TASKS_SHOWN], inside))
+    begin = run.start_time or min((line.begin for line in own), default=run.expected_start_time or run.created)
     is_over = run.state_type in TERMINAL
     end = (run.end_time or run.state_timestamp if is_over else now) or now
-    last = max((line.spans[-1].end for line in lines), default=end)
+    last = max((line.spans[-1].end for line in [*own, *lines]), default=end)
     waited = (run.start_time or now) - (run.expected_start_time or run.created)
     return Timeline(
         begin,
         max(end, last, begin),
-        lines[:TASKS_SHOWN],
+        lines,
         max(waited, timedelta()),
-        max(0, len(lines) - TASKS_SHOWN),
-        frozenset(critical_path([_step(line) for line in lines])),
+        max(0, len(own) - TASKS_SHOWN),
+        frozenset(critical_path([_step(line) for line in own])),
     )
+
+
+def _first_tasks(opened: Mapping[UUID, Sequence[SummedTask]], now: datetime) -> dict[UUID, list[SummedTask]]:
+    """Return the first tasks of each opened subflow, as many as have room."""
+    room = min(ROWS_OF_ONE, ROWS_INSIDE // max(1, len(opened)))
+    shown: dict[UUID, list[SummedTask]] = {}
+    for one, tasks in opened.items():
+        by_begin = sorted(tasks, key=lambda task: task.begin or now)
+        reached = accumulate(_rows_of([task]) for task in by_begin)
+        shown[one] = [task for task, rows in zip(by_begin, reached, strict=True) if rows <= room]
+    return shown
+
+
+def _rows_of(tasks: Iterable[SummedTask]) -> int:
+    return sum(task.number if task.number <= RUNS_SHOWN_APART else 1 for task in tasks)
+
+
+def _with_inside(
+    lines: Iterable[Line], inside: Mapping[UUID, Inside], of: UUID | None = None, depth: int = 0
+) -> Iterator[Line]:
+    """Yield the rows, and below the row of an opened subflow those of it."""
+    for line in lines:
+        found = inside.get(line.subflow.id) if line.subflow and depth < DEEPEST else None
+        if line.subflow is None or found is None:
+            yield replace(line, of=of, depth=depth) if of else line
+            continue
+        shown = len(found.lines)
+        yield replace(line, of=of, depth=depth, is_open=True, inside=shown, left_out=found.left_out)
+        yield from _with_inside(found.lines, inside, line.subflow.id, depth + 1)
 
 
 def attempts_of(run: FlowRun) -> list[datetime]:
@@ -163,11 +230,16 @@ def _step(line: Line) -> Step:
     return Step(line.subject, line.begin, line.spans[-1].end, upstream)
 
 
-def summed_tasks(run_id: UUID) -> list[SummedTask]:
+def summed_tasks(run_id: UUID, opened: Sequence[UUID] = ()) -> dict[UUID, list[SummedTask]]:
+    """Return the tasks of a flow run, and of each opened run that is nested in it or in another of them. One query."""
+    ids = [run_id, *opened]
+    runs = TaskRun.objects.filter(flow_run=run_id)
+    if opened:
+        nested = FlowRun.objects.filter(Q(pk=run_id) | Q(parent_task_run__flow_run__in=ids), pk__in=ids)
+        runs = TaskRun.objects.filter(flow_run__in=nested.order_by().values("pk"))
     rows = (
-        TaskRun.objects.filter(flow_run=run_id)
-        .order_by()
-        .values("task_key", "state_type")
+        runs.order_by()
+        .values("flow_run_id", "task_key", "state_type")
         .annotate(
             number=Count("id"),
             name=Min("name"),
@@ -177,15 +249,15 @@ def summed_tasks(run_id: UUID) -> list[SummedTask]:
             longest=Max("total_run_time"),
         )
     )
-    tasks: dict[str, SummedTask] = {}
+    tasks: dict[UUID, dict[str, SummedTask]] = {one: {} for one in ids}
     for row in rows:
-        task = tasks.setdefault(row["task_key"], SummedTask(row["task_key"]))
+        task = tasks[row["flow_run_id"]].setdefault(row["task_key"], SummedTask(row["task_key"]))
         task.name = task.name or row["name"].rsplit("-", 1)[0]
         task.by_type[row["state_type"] or ""] = row["number"]
         task.begin = _least(task.begin, row["began"])
         task.end = _most(task.end, row["ended"])
         task.shortest, task.longest = _least(task.shortest, row["shortest"]), _most(task.longest, row["longest"])
-    return list(tasks.values())
+    return {one: list(found.values()) for one, found in tasks.items()}
 
 
 def _least(one: Any, other: Any) -> Any:
@@ -212,31 +284,37 @@ def _sum_line(task: SummedTask, now: datetime) -> Line:
 WORST_FIRST = ("FAILED", "CRASHED", "CANCELLED", "CANCELLING", "RUNNING", "PAUSED", "PENDING", "SCHEDULED", "")
 
 
-def _single_lines(run_id: UUID, keys: Sequence[str], now: datetime) -> list[Line]:
-    if not keys:
-        return []
+def _single_lines(run_id: UUID, keys: Mapping[UUID, Sequence[str]], now: datetime) -> dict[UUID, list[Line]]:
+    """Return a row for each run of the tasks with these keys, by flow run. At most two queries."""
+    lines: dict[UUID, list[Line]] = {one: [] for one in keys}
+    wanted = Q()
+    for one, some in keys.items():
+        wanted |= Q(flow_run=one, task_key__in=some[:TASKS_SHOWN]) if some else Q()
+    if not wanted:
+        return lines
     child = FlowRun.objects.filter(parent_task_run=OuterRef("pk"))
     runs = list(
-        TaskRun.objects.filter(flow_run=run_id, task_key__in=keys[:TASKS_SHOWN])
-        .only("id", "name", "state_name", "run_count", *TIMES, *FOLDED)
+        TaskRun.objects.filter(wanted)
+        .only("id", "flow_run_id", "name", "state_name", "run_count", *TIMES, *FOLDED)
         .annotate(inputs_bytes=Bytes(F("task_inputs")))
-        .annotate(inputs=Case(When(inputs_bytes__lte=LARGEST_INPUTS, then=F("task_inputs"))))
+        # Only the run of the page has a critical path.
+        .annotate(inputs=Case(When(flow_run=run_id, inputs_bytes__lte=LARGEST_INPUTS, then=F("task_inputs"))))
         .annotate(child=Subquery(child.values("pk")[:1]), child_name=Subquery(child.values("name")[:1]))
-        .order_by("created")[: TASKS_SHOWN * RUNS_SHOWN_APART]
+        .order_by("created")[: TASKS_SHOWN * RUNS_SHOWN_APART + ROWS_INSIDE]
     )
-    inside = {one.id: FlowRun(id=one.child, name=one.child_name) for one in runs if one.child}
+    subflows = {one.id: FlowRun(id=one.child, name=one.child_name) for one in runs if one.child}
     history = passages_of_task_runs(runs, STATES_READ)
-    return [
-        Line(
+    for one in runs:
+        line = Line(
             one.name,
             _spans(one, history[one.id], now),
             {one.state_type or "": 1},
             one.total_run_time if one.state_type in TERMINAL else now - (one.start_time or now),
             one,
-            inside.get(one.id),
+            subflows.get(one.id),
         )
-        for one in runs
-    ]
+        lines[one.flow_run_id].append(line)
+    return lines
 
 
 def _spans(run: TaskRun, history: Sequence[tuple[str, datetime]], now: datetime) -> list[Span]:
