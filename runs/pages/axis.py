@@ -19,6 +19,8 @@ SHORTEST_FOLD = timedelta(minutes=1)
 MOST_TICKS = 6
 # The smallest distance of labels in percent; nearer ones would overlap.
 NEAREST_TICKS = 9.0
+# The usual width of a slice: fifty for the whole axis.
+WIDTH_OF_SLICE = 20.0
 STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600,
          7200, 14400, 21600, 43200, 86400)  # fmt: skip
 
@@ -59,6 +61,16 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
+class Slice:
+    """A short part of the axis, in which runs are counted."""
+
+    begin: datetime
+    end: datetime
+    x: float
+    x_end: float
+
+
+@dataclass(frozen=True, slots=True)
 class Axis:
     pieces: Sequence[Piece]
 
@@ -72,6 +84,21 @@ class Axis:
             if moment <= piece.end:
                 return piece.x + piece.scale * max((moment - piece.begin).total_seconds(), 0)
         return WHOLE
+
+    def slices(self) -> list[Slice]:
+        """Divide the axis into slices of about equal width; each fold is one slice, so that it dilutes no other."""
+        found = []
+        for piece in self.pieces:
+            number = 1 if piece.is_folded else max(1, round(piece.width / WIDTH_OF_SLICE))
+            moments = [piece.begin + piece.lasted * place / number for place in range(number + 1)]
+            edges = [round(piece.x + piece.width * place / number, 1) for place in range(number + 1)]
+            found += [Slice(*times, *xs) for times, xs in zip(pairwise(moments), pairwise(edges), strict=True)]
+        return found
+
+    def edges(self) -> list[datetime]:
+        """Return the moments between slices, with the first and the last one."""
+        slices = self.slices()
+        return [slices[0].begin, *(one.end for one in slices)]
 
     def ticks(self) -> list[Tick]:
         """Return up to about six round times; after a fold they count from its end."""

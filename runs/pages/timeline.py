@@ -10,6 +10,8 @@ from uuid import UUID
 from zlib import crc32
 
 from runs.pages.axis import WHOLE, Axis, axis_of
+from runs.pages.bands import Band, band_of
+from runs.pages.selectors.cohorts import Cohort, Row
 from runs.pages.selectors.timeline import DEEPEST, MOST_OPEN, WORST_FIRST, Line, Span, Timeline
 from runs.templatetags.states import look
 
@@ -37,6 +39,8 @@ class DrawnLine:
     line: Line
     bars: Sequence[Bar]
     is_critical: bool = False
+    # For a row of many runs, in place of its bars.
+    band: Band | None = None
     # The address that opens the subflow of the row below it, or closes it.
     toggle: str = ""
 
@@ -96,16 +100,27 @@ def axis_of_timeline(timeline: Timeline, *, to_scale: bool = False) -> Axis:
     return axis_of(timeline.begin, timeline.end, [(span.begin, span.end) for span in spans], to_scale=to_scale)
 
 
-def drawn(timeline: Timeline, axis: Axis, *, addresses: Addresses | None = None) -> list[DrawnLine]:
-    return [
-        DrawnLine(
-            line,
-            _bars(line, axis),
-            is_critical=line.of is None and line.subject in timeline.critical,
-            toggle=addresses.toggled(line) if addresses else "",
+def drawn(
+    timeline: Timeline,
+    axis: Axis,
+    *,
+    cohorts: Mapping[Row, Sequence[Cohort]] | None = None,
+    addresses: Addresses | None = None,
+) -> list[DrawnLine]:
+    slices = axis.slices() if cohorts else []
+    lines = []
+    for line in timeline.lines:
+        counted = cohorts.get((line.of, line.task_key)) if cohorts and line.run is None else None
+        lines.append(
+            DrawnLine(
+                line,
+                _bars(line, axis),
+                is_critical=line.of is None and line.subject in timeline.critical,
+                band=band_of(counted, slices) if counted else None,
+                toggle=addresses.toggled(line) if addresses else "",
+            )
         )
-        for line in timeline.lines
-    ]
+    return lines
 
 
 def _bars(line: Line, axis: Axis) -> list[Bar]:

@@ -17,6 +17,7 @@ from orchestration.database_clock import current_time
 from orion_site.live.pages import is_shown
 from runs.models import FlowRun
 from runs.pages.log import log_beside
+from runs.pages.selectors.cohorts import cohorts_of
 from runs.pages.selectors.run import Failure, Progress
 from runs.pages.selectors.timeline import MOST_OPEN, timeline_of, within
 from runs.pages.timeline import Addresses, axis_of_timeline, drawn
@@ -29,19 +30,25 @@ def timeline_tab(
     failure: Failure | None,
     attempts: Sequence[datetime],
 ) -> dict[str, Any]:
-    found = timeline_of(run=run, now=current_time(), sums=progress.sums)
+    now = current_time()
+    found = timeline_of(run=run, now=now, sums=progress.sums)
     attempt = chosen_attempt(request, attempts)
     if attempt:
         next_one = attempts[attempt] if attempt < len(attempts) else None
         found = within(found, attempts[attempt - 1], next_one)
     addresses = Addresses(attempt, "scale" in request.GET, found.opened)
     axis = axis_of_timeline(found, to_scale=addresses.to_scale)
-    lines = drawn(found, axis, addresses=addresses)
+    # The log below needs only the rows.
+    cohorts = (
+        cohorts_of(run_id=run.id, lines=found.lines, edges=axis.edges(), now=now) if is_shown(request, "tab") else None
+    )
+    lines = drawn(found, axis, cohorts=cohorts, addresses=addresses)
     traceback = failure.cause.log_line if failure and not failure.cause.path else None
     own = [one for one in lines if one.line.of is None]
     return {
         "timeline": found,
         "lines": lines,
+        "has_bands": any(one.band for one in lines),
         "axis": axis,
         "here": addresses.of(),
         "to_scale": addresses.of(to_scale=True),

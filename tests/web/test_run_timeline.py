@@ -396,7 +396,26 @@ def add_runs(run: FlowRun, *keys: str, lasting: float = 10, at_a_time: int = 10,
     )
 
 
-def test_opened_subflows_cost_a_constant_number_of_queries(browser: Client, django_assert_max_num_queries):
+def test_a_row_of_many_runs_shows_how_many_were_at_work_and_waited(browser: Client):
+    run = make_run()
+    add_runs(run, *["etl.load"] * 90)
+    inner = nest(run, "inner")
+    add_runs(inner, *["etl.load"] * 60, at_a_time=30)
+
+    answer = browser.get(f"/runs/{run.id}?open={inner.id}")
+
+    bands = {(drawn.line.name, drawn.line.depth): drawn.band for drawn in answer.context["lines"] if drawn.band}
+    assert bands[("load", 0)].text == "up to 10 at work at a time, up to 80 waiting"
+    assert bands[("load", 0)].course == [10] * 10
+    assert bands[("load", 0)].layers[1].path == "M0 13V5H1000V13Z"
+    assert bands[("load", 1)].text == "up to 30 at work at a time, up to 30 waiting"
+    assert bands[("load", 1)].course == [30, 30, 30, 0, 0, 0, 0, 0, 0, 0]
+    page = " ".join(answer.content.decode().split())
+    assert 'at work from left to right: 10, 10, 10, 10, 10, 10, 10, 10, 10, 10"' in page
+    assert '<span class="muted sums">up to 10 at a time</span>' in page
+
+
+def test_opened_subflows_and_bands_cost_a_constant_number_of_queries(browser: Client, django_assert_max_num_queries):
     run = make_run(state="FAILED", message="ValueError: no rows")
     make_task_run("load-0", flow_run=run, state="FAILED", message="ValueError: no rows")
     opened = [nest(run, f"inner{number}") for number in range(4)]
@@ -406,4 +425,4 @@ def test_opened_subflows_cost_a_constant_number_of_queries(browser: Client, djan
     with django_assert_max_num_queries(12):
         answer = browser.get(f"/runs/{run.id}?tab=timeline&open={','.join(str(one.id) for one in opened)}")
 
-    assert len(answer.context["timeline"].opened) == 4
+    assert sum(drawn.band is not None for drawn in answer.context["lines"]) == 5
