@@ -130,6 +130,7 @@ def _looked_up(key: str, address: str) -> Actor:
         if str(error) in {UNKNOWN, run_tokens.UNKNOWN}:
             count_guess(address, key)
         raise AuthenticationFailed(str(error)) from None
+    # Guesses from the same address then do not lock out programs with this key.
     good_keys.add(key)
     return actor
 

@@ -40,6 +40,7 @@ def actor_of_session(request: HttpRequest) -> Actor | None:
 
 @receiver(user_logged_in, dispatch_uid="orion-rights")
 def _remember_rights(request: HttpRequest, user: User, **_: Any) -> None:
+    # Compared at each request: a session does not survive a change of roles.
     request.session[RIGHTS] = actor_of_user(user)[1]
     # No other code deletes expired sessions.
     Session.objects.filter(expire_date__lt=timezone.now()).delete()

@@ -142,6 +142,7 @@ def upgrade() -> Change:
         if missing:
             _migrate()
         else:
+            # An upgrade that was killed after its last migration has left these out.
             for part in _beyond_models():
                 part.install()
         _add_roll_ups_up()

@@ -151,6 +151,7 @@ class Ticker:
 
     def stop(self) -> None:
         self._stop.set()
+        # Together for all threads: a service that takes longer is cut off, and repeated by the next ticker.
         until = time.monotonic() + 5
         for thread in self._threads:
             if thread.is_alive():

@@ -52,6 +52,7 @@ def register_agent(*, who: AgentRegistration, now: datetime, account: int = OWNE
     named = [queue_for(pool_name=pool.name, queue_name=name, now=now) for name in dict.fromkeys(who.work_queues)]
     queues = [queue for queue in named if queue] or queues_of_pool(pool.pk)
     agent = _registered(who, pool, queues, account, now)
+    # Before the other leases are revoked: those that are adopted belong to this start from now on.
     _adopt(agent, who, now)
     message = f"Agent {agent.name!r} was restarted, so the process that it had for the run is gone."
     _revoke_runs_of(agent, message, now, but_from=who.incarnation)

@@ -213,6 +213,7 @@ def resolve_settings(layers: list[tuple[str, Mapping[str, object]]]) -> Settings
 
 _flags: list[dict[str, Any]] = []
 _warned: set[tuple[str, str]] = set()
+# One tuple, which threads replace as a whole: the values belong to the environment and folder beside them.
 _resolved: tuple[object, Settings] | None = None
 
 

@@ -35,9 +35,11 @@ class TaskWorker:
         self._key = key
         self._queues = [f"orion-tasks.{queue}" for queue in queues]
         self._concurrency = concurrency
+        # The one that worked last is used first, so that no more of them are started than are needed.
         self._children: LifoQueue[ChildProcess] = LifoQueue()
         for _ in range(concurrency):
             self._children.put(ChildProcess())
+        # Protects the two below: threads of Celery, of the mailbox and of heartbeats use them.
         self._lock = threading.Lock()
         self._taken: dict[str, _Taken] = {}
         # The report of each call and its time; None once the flow has it, or can no longer need it.
@@ -98,6 +100,7 @@ class TaskWorker:
                 self._taken.pop(call_id, None)
 
     def _forget_long_finished(self) -> None:
+        # Oldest first, as they were added.
         for call_id, kept in self._finished.items():
             if kept is None:
                 continue
@@ -110,6 +113,7 @@ class TaskWorker:
 
     def _asked_for(self, call_id: str, taken: _Taken) -> Sealed | None:
         self._mailbox.send(taken.flow, self._from_here("take", call_id) | {"name": self.name})
+        # Not with the lock, which the thread of the mailbox needs to pass the answer on.
         taken.answered.wait(ANSWER_SECONDS)
         with self._lock:
             if taken.payload is None:
