@@ -76,7 +76,7 @@ class NamedSight:
 
     def only_seen(self, sql: str, *, has_params: bool) -> str:
         reads = READS.match(sql)
-        # A name that stands in a text only adds an expression that is not used.
+        # The name of a table within a literal only adds an expression that is not used.
         named = set(_tables().findall(sql)) if reads else set()
         parts = [self.cut(table) for table in sorted(named)] if reads else []
         cut = ", ".join(part for part in parts if part)

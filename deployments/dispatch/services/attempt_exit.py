@@ -192,7 +192,7 @@ def _settle(
 ) -> State | None:
     state = stored.state
     if state is None or is_out_of_process(stored.run, state):
-        # The attempt has reported its end itself.
+        # The attempt is over already, so there is nothing left to settle but a lease.
         Lease.objects.filter(pk=stored.run.id).delete()
         return state
     end = cancelled if state.type is StateType.CANCELLING else crashed

@@ -85,6 +85,7 @@ def _change(automation_id: UUID, changes: Mapping[str, Any], now: datetime) -> N
     with write_transaction():
         if not Automation.objects.filter(pk=automation_id).update(**changes, updated=now):
             raise AutomationNotFound
+        # After the update, which waits for an evaluation that has locked the automation and still counts.
         TriggerState.objects.filter(automation=automation_id).delete()
 
 

@@ -168,7 +168,7 @@ class HttpTransport:
 
     def session(self) -> requests.Session:
         if self._session is None:
-            # Without a lock: of two threads that come first, each uses its own session once, and one is dropped.
+            # Without a lock: if two threads come first, one of their two sessions is dropped.
             self._session = new_session(self.url, self._connections)
         return self._session
 

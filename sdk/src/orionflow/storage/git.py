@@ -41,7 +41,7 @@ def clone(
     quiet = [
         "git",
         "-c",
-        # No hooks, neither from a template of this machine nor from the repository.
+        # No hooks, which the settings of this user or of the machine may name.
         "core.hooksPath=/dev/null",
         "-c",
         "protocol.ext.allow=never",

@@ -10,7 +10,6 @@ from orionflow.errors import CodeUnavailable
 def checked_part(part: str, what: str) -> str:
     """Return a relative path that stays inside; raise CodeUnavailable for any other."""
     pieces = PurePosixPath(part.replace("\\", "/"))
-
     if pieces.is_absolute() or ".." in pieces.parts or "\x00" in part or part.startswith("-"):
         raise CodeUnavailable(
             f"{what} {part!r} leads out of the code that was fetched; name a folder inside, as src/app."

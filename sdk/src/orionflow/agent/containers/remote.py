@@ -63,6 +63,7 @@ class Remote(ABC):
 
     def __init__(self, on_started: OnStarted, on_report: OnReport, on_ended: OnEnded) -> None:
         self._on_started, self._on_report, self._on_ended = on_started, on_report, on_ended
+        # Protects the runs and what is unseen; events, starts and ticks come from different threads.
         self._lock = threading.Lock()
         self._held: dict[str, Held] = {}
         self._found: Sequence[Survivor] = ()
@@ -116,6 +117,7 @@ class Remote(ABC):
         if held is None:
             return
         if number in ENDING:
+            # Before it is asked whether the container exists: a start in another thread looks at it afterwards.
             held.ending = number
             if number == signal.SIGKILL:
                 held.killed_at = held.killed_at or time.monotonic()
