@@ -77,6 +77,7 @@ class GlobalSlot(models.Model):
     expires_at = models.DateTimeField()
 
     class Meta:
+        # The clean-up: which slots ended first?
         indexes = [models.Index(fields=["expires_at"], name="global_slot_by_end")]
 
     def __str__(self) -> str:

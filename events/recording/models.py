@@ -27,8 +27,11 @@ class Event(models.Model):
     class Meta:
         ordering = ["-occurred", "-id"]
         indexes = [
+            # Lists and counts of a period, in their order.
             models.Index(fields=["occurred", "id"], name="event_by_time"),
+            # Those with certain names only.
             models.Index(fields=["event", "occurred"], name="event_by_name"),
+            # The newest event of each object, and rights on named objects.
             models.Index(fields=["resource_id", "occurred"], name="event_by_resource"),
             # For clients that follow events, whichever process stored them.
             models.Index(fields=["received", "id"], name="event_by_arrival"),

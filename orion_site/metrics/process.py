@@ -16,6 +16,7 @@ from orion_site.http.thread_pools import pools
 from orion_site.metrics import event_loop
 from orion_site.metrics.transitions import transitions
 
+# In no registry: its samples get the name of the process like all others, for the sum of all processes.
 _own = ProcessCollector(registry=None)
 
 

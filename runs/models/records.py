@@ -63,7 +63,9 @@ class Artifact(Row):
     class Meta:
         ordering = ["-created"]
         indexes = [
+            # The versions of an artifact, the newest first.
             models.Index(fields=["key", "-created"], name="artifact_by_key", condition=Q(key__isnull=False)),
+            # The artifacts of a run: its page, its graph, and retention.
             models.Index(fields=["flow_run_id"], name="artifact_by_flow_run"),
             models.Index(fields=["task_run_id"], name="artifact_by_task_run", condition=Q(task_run_id__isnull=False)),
         ]

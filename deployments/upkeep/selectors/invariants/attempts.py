@@ -12,6 +12,7 @@ _STARTING = sql_of(HOLDING - {StateType.CANCELLING})
 _DETECTION = timedelta(minutes=1)
 _CLEAN_UP = timedelta(minutes=2)
 
+# The state of a claim has the agent as its author. %% stands for %: statements are executed with parameters, even none.
 ATTEMPTS = (
     Law(
         "I4",
