@@ -19,12 +19,12 @@ from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.database.replica import may_lag
 from orion_site.live.pages import live_page
-from runs.pages.filtering import Chip, address_after, address_with, address_without, blamed
+from runs.pages.filtering import Chip, address_after, address_with, address_without, blamed, chips_of_tags, tags_in
 from runs.pages.saved_views import begins_with_default, views_above
 
 SHOWN = {"": "Any state", "failing": "Last run failed", "late": "Late", "paused": "Paused", "active": "Not paused"}
 ORDERS = {"": "Worst first", "name": "By name"}
-CHIPS = {"q": "name", "flow": "flow", "tag": "tag", "show": "state"}
+CHIPS = {"q": "name", "flow": "flow", "show": "state"}
 
 
 @requires(Action.READ_DEPLOYMENTS)
@@ -32,10 +32,10 @@ CHIPS = {"q": "name", "flow": "flow", "tag": "tag", "show": "state"}
 @begins_with_default("deployments")
 @live_page
 def deployments(request: HttpRequest) -> HttpResponse:
-    values = _values(request.GET)
+    values, tags = _values(request.GET), tags_in(request.GET)
     after = LineCursor.read(request.GET.get("after", ""))
     now = current_time()
-    found = deployments_page(wanted=_wanted(values), after=after, now=now)
+    found = deployments_page(wanted=_wanted(values, tags), after=after, now=now)
     views, chips = views_above(request, "deployments"), _chips(values, request.GET)
     is_empty = not found.lines and after is None
     counts = deployments_without(_wanted_without(chips), now) if is_empty else []
@@ -46,6 +46,7 @@ def deployments(request: HttpRequest) -> HttpResponse:
         "found": found,
         "counts": _linked_counts(found.counts, request.GET),
         "values": values,
+        "tags": tags,
         "chips": chips,
         "states": SHOWN,
         "orders": ORDERS,
@@ -59,19 +60,20 @@ def deployments(request: HttpRequest) -> HttpResponse:
 
 
 def _values(query: QueryDict) -> dict[str, str]:
-    return {name: query.get(name, "").strip() for name in ("q", "flow", "tag", "show", "sort")}
+    return {name: query.get(name, "").strip() for name in ("q", "flow", "show", "sort")}
 
 
 def _wanted_without(chips: Sequence[Chip]) -> list[DeploymentFilter]:
-    return [_wanted(_values(QueryDict(chip.without.removeprefix("?")))) for chip in chips]
+    others = [QueryDict(chip.without.removeprefix("?")) for chip in chips]
+    return [_wanted(_values(query), tags_in(query)) for query in others]
 
 
-def _wanted(values: dict[str, str]) -> DeploymentFilter:
+def _wanted(values: dict[str, str], tags: Sequence[str]) -> DeploymentFilter:
     shown = values["show"]
     return DeploymentFilter(
         name=values["q"],
         flow=values["flow"],
-        tag=values["tag"],
+        tags=tags,
         paused={"paused": True, "active": False}.get(shown),
         health=Health(shown) if shown in {"failing", "late"} else None,
         worst_first=values["sort"] != "name",
@@ -102,4 +104,5 @@ def _linked_counts(counts: dict[str, int], query: QueryDict) -> list[LinkedCount
 
 def _chips(values: dict[str, str], query: QueryDict) -> list[Chip]:
     words = {**values, "show": SHOWN.get(values["show"], values["show"])}
-    return [Chip(label, words[name], address_without(query, name)) for name, label in CHIPS.items() if values[name]]
+    chips = [Chip(label, words[name], address_without(query, name)) for name, label in CHIPS.items() if values[name]]
+    return [*chips, *chips_of_tags(query)]

@@ -114,8 +114,8 @@ class Failures:
         return list(dict.fromkeys(run.flow_id for group in self.groups for run in group.runs))
 
 
-def failures_of(*, since: datetime, tag: str) -> Failures:
-    return Failures(*_open_groups(error_groups(since=since, tag=tag)))
+def failures_of(*, since: datetime, tags: Sequence[str]) -> Failures:
+    return Failures(*_open_groups(error_groups(since=since, tags=tags)))
 
 
 def needs_of(
@@ -126,7 +126,7 @@ def needs_of(
     set_back: Sequence[Setback],
     usual: Usual,
     now: datetime,
-    tag: str,
+    tags: Sequence[str],
     words: str,
 ) -> Needs:
     """Return the lines for a period; `words` is the period as in an address."""
@@ -134,25 +134,25 @@ def needs_of(
     others = [
         *_of_server(now),
         *_set_back(set_back, usual, now),
-        *_waiting(waiting, now, tag),
-        *_stuck(running, now, tag),
+        *_waiting(waiting, now, tags),
+        *_stuck(running, now, tags),
     ]
     room = max(MOST_LINES - len(others), ERRORS_IN_ANY_CASE)
     shown = with_guilty_tasks(groups[:room]) if groups else []
-    errors = [_of_error(group, problems.get(group.problem), words, tag) for group in shown]
+    errors = [_of_error(group, problems.get(group.problem), words, tags) for group in shown]
     lines = [*errors, *others][:MOST_LINES]
     total = len(groups) + len(others)
     cut = []
     if hidden := len(groups) - len(errors):
-        query = {"state": "failed,crashed", "since": words, **({"tag": tag} if tag else {})}
+        query = {"state": "failed,crashed", "since": words, "tag": tags}
         cut.append(
             Cut(f"{hidden} more cause{'' if hidden == 1 else 's'} of failures", "all failed runs", _runs(**query))
         )
-    cut += _cut([one for one in others if one not in lines], tag)
+    cut += _cut([one for one in others if one not in lines], tags)
     return Needs(lines, total, None if total else _proof(now), cut)
 
 
-def _cut(needs: Sequence[Need], tag: str) -> Iterator[Cut]:
+def _cut(needs: Sequence[Need], tags: Sequence[str]) -> Iterator[Cut]:
     """Yield one line for each kind of line that is not shown; only queues can have several with runs."""
     waiting = [one for one in needs if one.event in WAITING_EVENTS and one.runs]
     number = sum(len(one.runs) for one in waiting)
@@ -160,7 +160,7 @@ def _cut(needs: Sequence[Need], tag: str) -> Iterator[Cut]:
         ids = ",".join(str(run) for one in waiting for run in one.runs)
         yield Cut(f"Runs wait, for {len(waiting)} more reasons", _runs_in_words(number), _runs(id=ids))
     elif len(waiting) > 1:
-        query = {"state": "waiting", **({"tag": tag} if tag else {})}
+        query = {"state": "waiting", "tag": tags}
         yield Cut(f"Runs wait, for {len(waiting)} more reasons", "all waiting runs", _runs(**query))
     for one in needs if len(waiting) < 2 else [one for one in needs if one not in waiting]:
         yield Cut(one.cause, one.extent or "see more", one.address)
@@ -181,10 +181,10 @@ def _open_groups(groups: Sequence[ErrorGroup]) -> tuple[list[ErrorGroup], dict[U
     ), problems
 
 
-def _of_error(group: ErrorGroup, problem: Problem | None, words: str, tag: str) -> Need:
+def _of_error(group: ErrorGroup, problem: Problem | None, words: str, tags: Sequence[str]) -> Need:
     number, names = len(group.runs), group.flow_names
     shown = listed(names)
-    query = {"error": group.key, "since": words, **({"tag": tag} if tag else {})}
+    query = {"error": group.key, "since": words, "tag": tags}
     address = _runs(**query)
     retried = sum(run.deployment_id is not None for run in group.runs)
     may_retry = number == 1 and group.newest.deployment_id is not None
@@ -203,11 +203,11 @@ def _of_error(group: ErrorGroup, problem: Problem | None, words: str, tag: str) 
         detail_address=reverse("runs:task-run", args=[group.guilty.pk]) if group.guilty else "",
         retry=group.newest.id if may_retry else None,
         action=f"Retry {retried}…" if retried > 1 else "See the run" if number == 1 else "See the newest",
-        action_address=f"{reverse('runs:bulk', args=['retry'])}?{urlencode(query)}" if retried > 1 else one,
+        action_address=f"{reverse('runs:bulk', args=['retry'])}?{urlencode(query, doseq=True)}" if retried > 1 else one,
     )
 
 
-def _waiting(groups: Sequence[WaitingGroup], now: datetime, tag: str) -> Iterator[Need]:
+def _waiting(groups: Sequence[WaitingGroup], now: datetime, tags: Sequence[str]) -> Iterator[Need]:
     """Yield groups of runs that are held back; runs that are due only for a moment are left out."""
     for group in sorted(groups, key=lambda one: len(one.runs), reverse=True):
         if not group.is_late(now):
@@ -225,7 +225,7 @@ def _waiting(groups: Sequence[WaitingGroup], now: datetime, tag: str) -> Iterato
         yield Need(
             cause=cause.rstrip("."),
             extent=f"{_runs_in_words(number)} {'waits' if number == 1 else 'wait'}",
-            address=_runs(state="waiting", **query, **({"tag": tag} if tag else {})),
+            address=_runs(state="waiting", **query, tag=tags),
             look="late",
             state_type="SCHEDULED",
             since=group.since,
@@ -238,15 +238,15 @@ def _waiting(groups: Sequence[WaitingGroup], now: datetime, tag: str) -> Iterato
         )
 
 
-def _stuck(running: Sequence[OpenRun], now: datetime, tag: str) -> Iterator[Need]:
+def _stuck(running: Sequence[OpenRun], now: datetime, tags: Sequence[str]) -> Iterator[Need]:
     paused = [run for run in running if run.state_type == StateType.PAUSED]
     silent = [run for run in running if run.lease_expires_at is not None and run.lease_expires_at <= now]
     starting = [run for run in _old(running, StateType.PENDING, now) if run not in silent]
     stopping = [run for run in _old(running, StateType.CANCELLING, now) if run not in silent]
-    yield from _stuck_line(silent, "The agent has gone silent", "running", "running", tag)
-    yield from _stuck_line(stopping, "Asked to stop, and has not stopped", "cancelling", "cancelling", tag)
-    yield from _stuck_line(starting, "About to start, and does not", "pending", "pending", tag)
-    for line in _stuck_line(paused, "Waits until it is resumed", "paused", "paused", tag):
+    yield from _stuck_line(silent, "The agent has gone silent", "running", "running", tags)
+    yield from _stuck_line(stopping, "Asked to stop, and has not stopped", "cancelling", "cancelling", tags)
+    yield from _stuck_line(starting, "About to start, and does not", "pending", "pending", tags)
+    for line in _stuck_line(paused, "Waits until it is resumed", "paused", "paused", tags):
         yield _to_be_resumed(line, len(paused))
 
 
@@ -266,19 +266,19 @@ def _old(running: Sequence[OpenRun], state_type: StateType, now: datetime) -> li
     ]
 
 
-def _stuck_line(found: Sequence[OpenRun], cause: str, look: str, state: str, tag: str) -> Iterator[Need]:
+def _stuck_line(found: Sequence[OpenRun], cause: str, look: str, state: str, tags: Sequence[str]) -> Iterator[Need]:
     if not found:
         return
     oldest = min(found, key=lambda run: (run.state_timestamp is None, run.state_timestamp))
     # Other runs in the same state are not stuck. Very many are not named one by one, so that the page stays small.
     if len(found) <= MOST_NAMED:
-        chosen = {"id": ",".join(str(run.id) for run in found)}
+        address = _runs(id=",".join(str(run.id) for run in found))
     else:
-        chosen = {"state": state, **({"tag": tag} if tag else {})}
+        address = _runs(state=state, tag=tags)
     yield Need(
         cause=cause,
         extent=_runs_in_words(len(found)),
-        address=_runs(**chosen),
+        address=address,
         look=look,
         state_type=oldest.state_type,
         since=oldest.state_timestamp,
@@ -455,8 +455,8 @@ def _proof(now: datetime) -> Proof:
     return Proof(failure, Count(min(number, COUNT_CAP), capped=number > COUNT_CAP), _runs(**query))
 
 
-def _runs(**query: str) -> str:
-    return f"{reverse('runs:runs')}?{urlencode(query)}"
+def _runs(**query: str | Sequence[str]) -> str:
+    return f"{reverse('runs:runs')}?{urlencode(query, doseq=True)}"
 
 
 def _runs_in_words(number: int) -> str:

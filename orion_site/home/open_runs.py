@@ -35,8 +35,11 @@ class OpenRun:
     total_run_time: timedelta
 
 
-def open_runs(*, tag: str) -> list[OpenRun]:
-    """Return runs that were claimed or started and have not ended. One query, by the index of states."""
+def open_runs(*, tags: Sequence[str]) -> list[OpenRun]:
+    """Return runs with all these tags that were claimed or started and have not ended.
+
+    One query, by the index of states.
+    """
     # A subquery, because with a join a planner could start from the flows, and read all their runs.
     flow_name = Flow.objects.filter(pk=OuterRef("flow_id")).values("name")[:1]
     runs = FlowRun.objects.open().in_state(*ON_THEIR_WAY).annotate(flow_name=Subquery(flow_name)).order_by()
@@ -56,4 +59,4 @@ def open_runs(*, tag: str) -> list[OpenRun]:
         "deployment_id",
         "total_run_time",
     )
-    return [OpenRun(*row) for row in rows[: LOOKED_AT + 1] if not tag or tag in row[7]]
+    return [OpenRun(*row) for row in rows[: LOOKED_AT + 1] if set(tags) <= set(row[7])]

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -26,6 +27,7 @@ from orion_site.home.rows import rows
 from orion_site.home.setbacks import Kind, setbacks
 from orion_site.live.pages import is_shown, live_page
 from runs.models import FlowRun
+from runs.pages.filtering import chips_of_tags, tags_in
 from runs.pages.selectors.keyset import Count
 from runs.pages.selectors.strips import FlowRow
 from runs.pages.selectors.usual import Origin, elapsed
@@ -75,22 +77,22 @@ def home(request: HttpRequest) -> HttpResponse:
     chosen = request.GET.get("since", "")
     chosen = chosen if chosen in RANGES else USUAL_RANGE
     label, period = RANGES[chosen]
-    tag = request.GET.get("tag", "").strip()
+    tags = tags_in(request.GET)
     now = current_time()
     workers = list(Worker.objects.filter(online(now)).order_by("name"))
-    on_their_way = open_runs(tag=tag)
+    on_their_way = open_runs(tags=tags)
     holding = Counter(run.work_queue_id for run in on_their_way if run.state_type in HOLDING)
-    scheduled = scheduled_runs(until=now + NEXT_WITHIN, tag=tag)
+    scheduled = scheduled_runs(until=now + NEXT_WITHIN, tags=tags)
     due = [run for run in scheduled if run.next_scheduled_start_time and run.next_scheduled_start_time <= now]
     planned = scheduled[len(due) :]
     waiting = waiting_groups(due, workers=workers, holding=holding, now=now)
     running = [run for run in on_their_way if run.state_type == StateType.RUNNING]
     running = sorted(running, key=lambda run: run.start_time or now)[:RUNNING_SHOWN]
-    set_back = setbacks(since=now - period, now=now, until=now + DEADLINES_WITHIN, tag=tag)
+    set_back = setbacks(since=now - period, now=now, until=now + DEADLINES_WITHIN, tags=tags)
     coming = [one for one in set_back if one.kind == Kind.FINISH and one.over is None]
-    failures = failures_of(since=now - period, tag=tag)
+    failures = failures_of(since=now - period, tags=tags)
     others: list[Origin] = [*running, *reversed(coming)]
-    deployments, flows, usual = rows(first=failures.flows, planned=planned, others=others, now=now, tag=tag)
+    deployments, flows, usual = rows(first=failures.flows, planned=planned, others=others, now=now, tags=tags)
     needs = needs_of(
         failures=failures,
         waiting=waiting,
@@ -98,7 +100,7 @@ def home(request: HttpRequest) -> HttpResponse:
         set_back=set_back,
         usual=usual,
         now=now,
-        tag=tag,
+        tags=tags,
         words=chosen,
     )
     context = {
@@ -113,7 +115,10 @@ def home(request: HttpRequest) -> HttpResponse:
         "ranges": [(value, name) for value, (name, _) in RANGES.items()],
         "since": chosen,
         "since_words": label.lower(),
-        "tag": tag,
+        "tags": tags,
+        # What links to lists add to their address.
+        "with_tags": urlencode({"tag": tags}, doseq=True),
+        "chips": chips_of_tags(request.GET),
         "checked": now,
         "address": request.build_absolute_uri(reverse("home")).rstrip("/"),
     }

@@ -19,16 +19,16 @@ COLUMNS = (*deployment_lines.RUN_COLUMNS, "tags", "flow_id")
 
 
 def rows(
-    *, first: Collection[UUID], planned: Sequence[FlowRun], others: Iterable[Origin], now: datetime, tag: str
+    *, first: Collection[UUID], planned: Sequence[FlowRun], others: Iterable[Origin], now: datetime, tags: Sequence[str]
 ) -> tuple[list[DeploymentLine], list[FlowRow], Usual]:
     """Return both kinds of rows, the worst first; `first` are flows that must be included. Three queries.
 
     Also return the usual durations of the deployments and flows of other runs.
     """
-    deployments = deployment_lines.worst_deployments(most=DEPLOYMENTS_SHOWN, now=now, tag=tag)
+    deployments = deployment_lines.worst_deployments(most=DEPLOYMENTS_SHOWN, now=now, tags=tags)
     flows = strips.chosen_flows(first=first, now=now)
     bounds = [*deployment_lines.where_runs_begin(deployments), *strips.where_runs_begin(flows)]
     last_of = last_runs_of(others)
     runs = come_within(bounds, now, *COLUMNS, last_of=last_of)
     lines = deployment_lines.lines_with(deployments, runs, now)
-    return lines, strips.rows_with(flows, runs, planned, tag), usual_among(last_of, runs)
+    return lines, strips.rows_with(flows, runs, planned, tags), usual_among(last_of, runs)

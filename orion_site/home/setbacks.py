@@ -85,17 +85,17 @@ class Setback:
         return max(self.planned or now, now) + usual
 
 
-def setbacks(*, since: datetime, now: datetime, until: datetime, tag: str = "") -> Sequence[Setback]:
+def setbacks(*, since: datetime, now: datetime, until: datetime, tags: Sequence[str] = ()) -> Sequence[Setback]:
     """Return the setbacks since then, newest first, and the open deadlines of unfinished runs up to `until`.
 
-    With a tag, only deadlines of runs that have it.
+    With tags, only deadlines of runs that have them all.
 
     Automations and messages are included only if the actor may read them.
     """
     actor = who_asks()
     actions = [_actions(since)] if may(actor, Action.READ_AUTOMATIONS) else []
     messages = [_messages(since)] if may(actor, Action.READ_NOTIFICATIONS) else []
-    found = _missed(since, now, tag).union(_ahead(now, until, tag), *actions, *messages, all=True)
+    found = _missed(since, now, tags).union(_ahead(now, until, tags), *actions, *messages, all=True)
     rows = [Setback(Kind(kind), *rest) for kind, *rest in found]
     return sorted(rows, key=lambda row: row.at, reverse=True)
 
@@ -125,23 +125,23 @@ def _messages(since: datetime) -> Rows:
     )
 
 
-def _missed(since: datetime, now: datetime, tag: str) -> Rows:
+def _missed(since: datetime, now: datetime, tags: Sequence[str]) -> Rows:
     passed = Deadline.objects.filter(due__gt=since, due__lte=now).order_by("-due")
     # Selected before the joins: a planner could start from the flows, and read all their runs.
-    return _deadlines(Deadline.objects.filter(pk__in=passed.values("pk")[:LOOKED_AT]), tag)
+    return _deadlines(Deadline.objects.filter(pk__in=passed.values("pk")[:LOOKED_AT]), tags)
 
 
-def _ahead(now: datetime, until: datetime, tag: str) -> Rows:
+def _ahead(now: datetime, until: datetime, tags: Sequence[str]) -> Rows:
     """Return the next deadlines that can still be missed: to finish, or to start if the run has not."""
     following = Deadline.objects.filter(missed_at__isnull=True, due__gt=now, due__lte=until).order_by("due")
     chosen = Deadline.objects.filter(pk__in=following.values("pk")[:AHEAD_LOOKED_AT])
     can_be_missed = Q(kind=Deadline.Kind.FINISH) | Q(flow_run__start_time__isnull=True)
-    return _deadlines(chosen.filter(can_be_missed, flow_run__state_type__in=OPEN_TYPES), tag)
+    return _deadlines(chosen.filter(can_be_missed, flow_run__state_type__in=OPEN_TYPES), tags)
 
 
-def _deadlines(chosen: QuerySet[Any, Any], tag: str) -> Rows:
-    if tag:
-        chosen = chosen.filter(flow_run__tags__orion_holds_all=[tag])
+def _deadlines(chosen: QuerySet[Any, Any], tags: Sequence[str]) -> Rows:
+    if tags:
+        chosen = chosen.filter(flow_run__tags__orion_holds_all=tags)
     kind = Concat(Value("deadline to "), "kind")
     return _rows(
         chosen, kind, subject="flow_run_id", name="flow_run__flow__name", error=Value(""), at="due",

@@ -113,6 +113,8 @@ class AskedFilter:
     values: dict[str, str]
     chips: list[Chip]
     problems: list[str] = field(default_factory=list)
+    # Those of the address; those of the query are only part of the meaning.
+    tags: Sequence[str] = ()
 
 
 def read_filter(query: QueryDict) -> AskedFilter:
@@ -122,11 +124,13 @@ def read_filter(query: QueryDict) -> AskedFilter:
     values["id"] = ",".join(filter(None, (one.strip() for one in query.getlist("id"))))
     if "id" in query and not values["id"]:
         problems.append("No run is chosen: tick the rows that you mean.")
+    tags = tags_in(query)
+    values["tag"] = ", ".join(tags)
     wanted = with_states(RunFilter(), values["state"], problems)
     wanted = replace(
         wanted,
         flow=values["flow"],
-        tag=values["tag"],
+        tags=tuple(tags),
         since=read_since(values["since"], problems),
         until=read_since(values["until"], problems),
         error=values["error"],
@@ -136,7 +140,22 @@ def read_filter(query: QueryDict) -> AskedFilter:
     )
     wanted = _with_queue(wanted, values["queue"], problems)
     wanted = with_query(wanted, values["q"], problems)
-    return AskedFilter(wanted, values, _chips(query, values), problems)
+    return AskedFilter(wanted, values, _chips(query, values), problems, tags)
+
+
+def tags_in(query: QueryDict) -> list[str]:
+    """Return the tags of an address, as in `?tag=prod&tag=eu`. A form sends an empty one if none is added."""
+    return list(dict.fromkeys(filter(None, (one.strip() for one in query.getlist("tag")))))
+
+
+def chips_of_tags(query: QueryDict) -> list[Chip]:
+    tags, chips = tags_in(query), list[Chip]()
+    for tag in tags:
+        others = query.copy()
+        others.pop("after", None)
+        others.setlist("tag", [one for one in tags if one != tag])
+        chips.append(Chip("tag", tag, f"?{others.urlencode()}"))
+    return chips
 
 
 def moment_since(query: QueryDict, now: datetime, problems: list[str]) -> datetime | None:
@@ -178,6 +197,9 @@ def _chips(query: QueryDict, values: dict[str, str]) -> list[Chip]:
             shown = words.get(text, text).lower() if name == "state" else text
             if name == "q":
                 chips += _chips_of_query(query, text)
+                continue
+            if name == "tag":
+                chips += chips_of_tags(query)
                 continue
             if name == "id":
                 shown = f"{len(text.split(','))} chosen"

@@ -36,7 +36,7 @@ NAMED_STATES: Mapping[str, tuple[StateType, str]] = {
 TERMS = [
     ("state:failed,late", "states; -state:completed: all others"),
     ("flow:etl", "runs of a flow; -flow:etl: of all others"),
-    ("tag:prod", "runs with a tag; -tag:test: without it"),
+    ("tag:prod", "runs with a tag, or with all tags if there are several; -tag:test: without it"),
     ("dur>10m", "duration, also dur<90s"),
     ("since:-24h", "expected after that; until:-1h: before that"),
     ("agent:w3", "runs that this agent claimed, by name or id; also worker:w3"),
@@ -112,7 +112,7 @@ def _with_term(wanted: RunFilter, word: str, key: str, sign: str, value: str, pr
         case "-flow", ":":
             return replace(wanted, without_flows=(*wanted.without_flows, value))
         case "tag", ":":
-            return replace(wanted, tag=value)
+            return replace(wanted, tags=tuple(dict.fromkeys((*wanted.tags, value))))
         case "-tag", ":":
             return replace(wanted, without_tags=(*wanted.without_tags, value))
         case "since", ":":

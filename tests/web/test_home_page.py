@@ -9,6 +9,7 @@ import shutil
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import pytest
@@ -145,6 +146,35 @@ def test_tags_filter_the_whole_page(browser: Client):
     (need,) = answer.context["needs"].lines
     assert listed(browser, need.address) == {"prod"}
     assert [row.line.flow.name for row in answer.context["rows"]] == ["etl"]
+
+
+def test_several_tags_filter_the_page_and_the_lists_that_it_leads_to(browser: Client):
+    every = ["a,b", "eu", "prod", "night", "big"]
+    for number, tags in enumerate((every, every[:4])):
+        failed(f"failed-{number}", tags=tags)
+        make_run(f"running-{number}", state="RUNNING", tags=tags)
+        waiting(f"waits-{number}", tags=tags)
+        make_deployment(f"made-{number}", tags=tags)
+    query = urlencode({"since": "-24h", "tag": every}, doseq=True)
+
+    answer = browser.get(f"/?{query}&tag=")
+
+    page, context = answer.content.decode(), answer.context
+    assert [one.extent for one in context["needs"].lines if "etl" in one.extent] == ["1 run · etl"]
+    assert listed(browser, context["needs"].lines[0].address) == {"failed-0"}
+    assert (context["rates"].running.number, context["rates"].waiting) == (1, 1)
+    assert [line.deployment.name for line in context["deployments"]] == ["made-0"]
+    links = {html.unescape(one) for one in re.findall(r'href="(/(?:runs|deployments)\?[^"]*tag=[^"]*)"', page)}
+    states = {one: listed(browser, one) for one in links if one.startswith("/runs?state=running")}
+    assert list(states.values()) == [{"running-0"}]
+    (deployments,) = (browser.get(one) for one in links if one.startswith("/deployments"))
+    assert [line.deployment.name for line in deployments.context["found"].lines] == ["made-0"]
+    # Each tag can be removed, and others added, on each of the pages.
+    fewer = urlencode({"since": "-24h", "tag": every[:4]}, doseq=True)
+    assert [one.without for one in context["chips"]][-1] == f"?{fewer}"
+    for shown in (page, deployments.content.decode(), browser.get(f"/task-runs?{query}").content.decode()):
+        assert re.findall(r'<input type="hidden" name="tag" value="([^"]*)">', shown) == every
+    assert listed(browser, "/runs?tag=eu&q=tag:prod+state:failed") == {"failed-0", "failed-1"}
 
 
 def test_unserved_runs_are_listed_with_the_command_that_starts_an_agent(browser: Client):

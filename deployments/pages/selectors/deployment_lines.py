@@ -57,7 +57,7 @@ RANKS = {Health.FAILING: 0, Health.LATE: 1, Health.TARDY: 2, Health.FINE: 3}
 class DeploymentFilter:
     name: str = ""
     flow: str = ""
-    tag: str = ""
+    tags: Sequence[str] = ()
     paused: bool | None = None
     health: Health | None = None
     worst_first: bool = True
@@ -166,14 +166,14 @@ def deployments_without(choices: Sequence[DeploymentFilter], now: datetime) -> l
 LARGE = ("description", "parameters", "parameter_openapi_schema", "job_variables", "pull_steps")
 
 
-def worst_deployments(*, most: int, now: datetime, tag: str = "", flow: str = "") -> list[Deployment]:
+def worst_deployments(*, most: int, now: datetime, tags: Sequence[str] = (), flow: str = "") -> list[Deployment]:
     """Return the first deployments of the list, for `lines_with`. One query."""
     own = FlowRun.objects.filter(deployment_id=OuterRef("pk"))
     come = own.filter(~is_planned(now), expected_start_time__isnull=False).order_by("-expected_start_time")
     cut = come.values("expected_start_time")[LAST_RUNS - 1 : LAST_RUNS]
     next_run = own.filter(state_type=Literal("SCHEDULED"), run_count=0).order_by("next_scheduled_start_time")
     columns = {f"next_{name}": Subquery(next_run.values(name)[:1]) for name in NEXT_COLUMNS}
-    chosen = ranked(_matching(DeploymentFilter(tag=tag, flow=flow)), now).annotate(cut=Subquery(cut), **columns)
+    chosen = ranked(_matching(DeploymentFilter(tags=tags, flow=flow)), now).annotate(cut=Subquery(cut), **columns)
     return list(chosen.select_related("flow").defer(*LARGE).order_by("rank", "flow__name", "name")[:most])
 
 
@@ -238,8 +238,8 @@ def _matching(wanted: DeploymentFilter) -> QuerySet[Deployment]:
         found = found.filter(Q(name__icontains=wanted.name) | Q(flow__name__icontains=wanted.name))
     if wanted.flow:
         found = found.filter(flow__name=wanted.flow)
-    if wanted.tag:
-        found = found.filter(tags__orion_holds_all=[wanted.tag])
+    if wanted.tags:
+        found = found.filter(tags__orion_holds_all=wanted.tags)
     if wanted.paused is not None:
         found = found.filter(paused=wanted.paused)
     return found

@@ -198,6 +198,13 @@ def is_tagged(rows: type[Model], tag: str) -> Q:
     return Q(Exists(rows._default_manager.filter(tag=tag, run=OuterRef("pk"))))
 
 
+def is_tagged_with_all(rows: type[Model], tags: Sequence[str]) -> Q:
+    """Return the condition for runs that have all these tags, of which only the first are looked for among the rows."""
+    asked = [is_tagged(rows, tag) for tag in tags[:MOST_TAGS_ASKED_FOR]]
+    more = [Q(tags__orion_holds_all=tags[MOST_TAGS_ASKED_FOR:])] if len(tags) > MOST_TAGS_ASKED_FOR else []
+    return combined(Operator.and_, [*asked, *more])
+
+
 def is_tagged_with_any(rows: type[Model], tags: Collection[str]) -> Q:
     """Return the condition for runs that have one of the tags. One condition, because databases accept only so many."""
     return Q(Exists(rows._default_manager.filter(tag__in=tags, run=OuterRef("pk"))))

@@ -15,7 +15,7 @@ from django.db.models import F, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Substr
 
 from orionflow.contract.states import BAD, in_order
-from runs.lists.filters.conditions import is_tagged
+from runs.lists.filters.conditions import is_tagged_with_all
 from runs.models import FlowRun, FlowRunState, FlowRunTag, Occurrence, TaskRun
 from runs.why.selectors.guilt import error_in, guilt_of
 
@@ -81,7 +81,7 @@ class ErrorGroup:
         return self.runs[0].state_timestamp
 
 
-def error_groups(*, since: datetime, tag: str = "") -> list[ErrorGroup]:
+def error_groups(*, since: datetime, tags: Sequence[str] = ()) -> list[ErrorGroup]:
     """Return the errors of runs expected after `since`, the most frequent first. One query.
 
     A failed subflow is not counted if its parent run failed too.
@@ -89,7 +89,7 @@ def error_groups(*, since: datetime, tag: str = "") -> list[ErrorGroup]:
     grouped: dict[str, list[FailedRun]] = {}
     errors: dict[str, str] = {}
     nested: defaultdict[UUID | None, list[UUID]] = defaultdict(list)
-    for run in map(FailedRun._make, _failed_runs(since, tag)):
+    for run in map(FailedRun._make, _failed_runs(since, tags)):
         if run.parent_type in BAD:
             nested[run.parent].append(run.id)
             continue
@@ -101,9 +101,9 @@ def error_groups(*, since: datetime, tag: str = "") -> list[ErrorGroup]:
     return sorted(groups, key=lambda group: len(group.runs), reverse=True)
 
 
-def runs_with_error(*, key: str, since: datetime, tag: str = "") -> tuple[list[UUID], str]:
+def runs_with_error(*, key: str, since: datetime, tags: Sequence[str] = ()) -> tuple[list[UUID], str]:
     """Return the runs that `error_groups` counts for this error, and the error's text."""
-    for group in error_groups(since=since, tag=tag):
+    for group in error_groups(since=since, tags=tags):
         if group.key == key:
             return [run.id for run in group.runs], group.error
     return [], ""
@@ -140,7 +140,7 @@ def fingerprint(error: str, flow_id: UUID) -> str:
     return sha1(text.encode(), usedforsecurity=False).hexdigest()[:10]
 
 
-def _failed_runs(since: datetime, tag: str) -> QuerySet[Any, Any]:
+def _failed_runs(since: datetime, tags: Sequence[str]) -> QuerySet[Any, Any]:
     # One set of ids, because PostgreSQL would read every run for a condition with two. SQLite allows no LIMIT in a
     # union.
     newest = [_newest(one, since).values("pk")[:LOOKED_AT] for one in in_order(BAD)]
@@ -149,8 +149,8 @@ def _failed_runs(since: datetime, tag: str) -> QuerySet[Any, Any]:
         cut=Substr("message", 1, LONGEST_MESSAGE + 40)
     )
     runs = FlowRun.objects.filter(pk__in=first.union(second, all=True))
-    if tag:
-        runs = runs.filter(is_tagged(FlowRunTag, tag))
+    if tags:
+        runs = runs.filter(is_tagged_with_all(FlowRunTag, tags))
     columns = ("id", "flow_id", "flow__name", "deployment_id", "state_type", "state_name", "state_timestamp")
     parent = F("parent_task_run__flow_run_id")
     problem = Occurrence.objects.filter(pk=OuterRef("state_id")).values("problem_id")

@@ -14,7 +14,7 @@ from django.db.models import Q, QuerySet
 from orchestration.core.states import TERMINAL, StateType
 from orchestration.tables import dialect
 from orionflow.contract.states import LATE
-from runs.lists.filters.conditions import is_tagged, is_tagged_with_any
+from runs.lists.filters.conditions import is_tagged_with_all, is_tagged_with_any
 from runs.models import FlowRun, FlowRunState, FlowRunTag
 from runs.pages.selectors.conditions import GivenParameter, has_parameter, is_claimed_by
 from runs.pages.selectors.failures import runs_with_error
@@ -66,7 +66,7 @@ class RunFilter:
     states: tuple[StateType, ...] = ()
     names: tuple[tuple[StateType, str], ...] = ()
     flow: str = ""
-    tag: str = ""
+    tags: tuple[str, ...] = ()
     name: str = ""
     since: timedelta | datetime | None = None
     until: timedelta | datetime | None = None
@@ -103,7 +103,7 @@ class RunFilter:
     def searches(self) -> bool:
         """Whether rows must be read one by one: no index covers tags, parts of names, durations, agents, parameters."""
         seldom = any(state in TERMINAL for state, _ in self.names)
-        by_row = self.tag or self.name or self.without_tags or self.without_flows
+        by_row = self.tags or self.name or self.without_tags or self.without_flows
         stored_beside = self.agents or self.parameters
         return bool(by_row or stored_beside or seldom or self.longer_than or self.shorter_than)
 
@@ -237,7 +237,7 @@ def resolved(wanted: RunFilter, now: datetime) -> RunFilter:
     if not wanted.error:
         return wanted
     since = wanted.starts_after(now) or now - ERRORS_REACH_BACK
-    ids, _ = runs_with_error(key=wanted.error, since=since, tag=wanted.tag)
+    ids, _ = runs_with_error(key=wanted.error, since=since, tags=wanted.tags)
     return replace(wanted, error="", ids=tuple(ids))
 
 
@@ -365,11 +365,7 @@ def searched(runs: QuerySet[FlowRun], wanted: RunFilter, now: datetime) -> Query
         runs = runs.filter(is_claimed_by(agent, "pk"))
     for given in wanted.parameters:
         runs = runs.filter(has_parameter(given, "parameters"))
-    return tagged(runs, wanted.tag) if wanted.tag else runs
-
-
-def tagged(runs: QuerySet[FlowRun], tag: str) -> QuerySet[FlowRun]:
-    return runs.filter(is_tagged(FlowRunTag, tag))
+    return runs.filter(is_tagged_with_all(FlowRunTag, wanted.tags)) if wanted.tags else runs
 
 
 def state_reasons(runs: Iterable[FlowRun]) -> dict[str, str]:

@@ -104,7 +104,7 @@ def where_runs_begin(flows: Sequence[Flow]) -> list[Bound]:
 
 
 def rows_with(
-    flows: Sequence[Flow], runs: Sequence[FlowRun], planned: Sequence[FlowRun], tag: str = ""
+    flows: Sequence[Flow], runs: Sequence[FlowRun], planned: Sequence[FlowRun], tags: Sequence[str] = ()
 ) -> list[FlowRow]:
     """Return the rows of `chosen_flows`, the worst first. The runs must be sorted, oldest first. No query."""
     grouped: dict[UUID, list[FlowRun]] = defaultdict(list)
@@ -115,7 +115,7 @@ def rows_with(
         next_runs.setdefault(run.flow_id, run)
     rows = []
     for flow in flows:
-        shown = [run for run in grouped[flow.pk][-RUNS_SHOWN:] if not tag or tag in run.tags]
-        if shown or not tag:
+        shown = [run for run in grouped[flow.pk][-RUNS_SHOWN:] if set(tags) <= set(run.tags)]
+        if shown or not tags:
             rows.append(FlowRow(flow, shown, next_runs.get(flow.pk)))
     return sorted(rows, key=lambda row: row.badness, reverse=True)

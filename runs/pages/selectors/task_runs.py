@@ -9,7 +9,7 @@ from datetime import datetime
 from django.db.models import Q, QuerySet
 
 from orchestration.core.states import TERMINAL, StateType
-from runs.lists.filters.conditions import is_tagged, is_tagged_with_any
+from runs.lists.filters.conditions import is_tagged_with_all, is_tagged_with_any
 from runs.models import TaskRun, TaskRunTag
 from runs.pages.selectors.conditions import has_parameter, is_claimed_by
 from runs.pages.selectors.keyset import Count, Cursor, Page, capped_count, merged, page_of
@@ -99,8 +99,8 @@ def conditions_by_row(wanted: RunFilter, now: datetime) -> list[Q]:
         found.append(Q(flow_run__flow__name=wanted.flow))
     if wanted.without_flows:
         found.append(~Q(flow_run__flow__name__in=wanted.without_flows))
-    if wanted.tag:
-        found.append(is_tagged(TaskRunTag, wanted.tag))
+    if wanted.tags:
+        found.append(is_tagged_with_all(TaskRunTag, wanted.tags))
     if wanted.without_tags:
         found.append(~is_tagged_with_any(TaskRunTag, wanted.without_tags))
     # The agent is that of the flow run, and so are the parameters: those of a task run are not stored as JSON.

@@ -45,14 +45,14 @@ class WaitingGroup:
         return self.since is not None and self.since <= now - grace
 
 
-def scheduled_runs(*, until: datetime, tag: str = "") -> list[FlowRun]:
+def scheduled_runs(*, until: datetime, tags: Sequence[str] = ()) -> list[FlowRun]:
     """Return runs that are scheduled up to `until`, those that were due first come first. One query."""
     name = Deployment.objects.filter(pk=OuterRef("deployment_id")).values("name")[:1]
     runs = FlowRun.objects.filter(state_type=Literal("SCHEDULED"), next_scheduled_start_time__lte=until)
     runs = runs.order_by("next_scheduled_start_time").select_related("flow").only(*COLUMNS)
     late_after = current_in_query("ORION_LATE_AFTER_SECONDS")
     found = runs.annotate(deployment_name=Subquery(name), late_after=late_after)[:LOOKED_AT]
-    return [run for run in found if not tag or tag in run.tags]
+    return [run for run in found if set(tags) <= set(run.tags)]
 
 
 def waiting_groups(
