@@ -335,7 +335,8 @@ def test_a_running_run_says_how_long_it_usually_takes_and_can_be_cancelled(
     assert page.count("(usually 13m)") == 2
     assert page.count(f'action="/runs/{early.pk}/cancel"') == 1
     assert re.search("usually 13m *: about 8m", pages[0])
-    assert re.search("usually 13m *: <strong>4m 5", pages[1])
+    # Later on a busy machine.
+    assert re.search("usually 13m *: <strong>(4m 5|5m )", pages[1])
     assert "its usual duration is not known" in pages[2]
     assert "is being cancelled" in done
 
