@@ -25,19 +25,19 @@ def measure(database: str) -> None:
     from django.utils import timezone
 
     from runs.retries.api import preview_out
-    from runs.retries.services import AskedRetry, preview_retry
+    from runs.retries.services import RetryOptions, preview_retry
 
     for size in SIZES:
         run_id = finished_run(size)
-        asked = AskedRetry(wanted=["step-5"])
-        preview_retry(run_id=run_id, asked=asked, now=timezone.now())
+        options = RetryOptions(wanted=["step-5"])
+        preview_retry(run_id=run_id, options=options, now=timezone.now())
         took = []
         for _ in range(REPEATS):
             started = time.perf_counter()
-            preview = preview_retry(run_id=run_id, asked=asked, now=timezone.now())
+            preview = preview_retry(run_id=run_id, options=options, now=timezone.now())
             took.append(time.perf_counter() - started)
         with CaptureQueriesContext(connection) as queries:
-            preview_retry(run_id=run_id, asked=asked, now=timezone.now())
+            preview_retry(run_id=run_id, options=options, now=timezone.now())
         content = json.dumps(preview_out(preview, ["step-5"]), default=str)
         figures = {"reused": len(preview.plan.reused), "again": len(preview.plan.again), "queries": len(queries)}
         report(

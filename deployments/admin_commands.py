@@ -11,7 +11,7 @@ from django.db.models import Q
 from deployments.backfills.services.backfills import cancel_backfill, pause_backfill, resume_backfill
 from deployments.definitions.core.hydration import BadTemplate
 from deployments.definitions.services.deployments import update_deployment
-from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
+from deployments.definitions.services.runs import RunOptions, create_run_of_deployment
 from deployments.dispatch.services.agents import delete_worker
 from deployments.dispatch.services.attempt_exit import Cause, release_by_force
 from deployments.limits.services.global_limits import update_global_limit
@@ -21,7 +21,7 @@ from deployments.models import GlobalSlot
 from deployments.work.services.work_pools import update_work_pool
 from deployments.work.services.work_queues import update_work_queue
 from orion_site.accounts.permissions import Action
-from orion_site.operators.commands import Asked, Command, switches
+from orion_site.operators.commands import Command, Submission, switches
 
 
 class ReasonForm(forms.Form):
@@ -33,63 +33,63 @@ class ReasonForm(forms.Form):
 PAUSED = {True: "it is paused already", False: "it is not paused"}
 
 
-def _deployment(paused: bool) -> Callable[[Any, Asked], str]:
+def _deployment(paused: bool) -> Callable[[Any, Submission], str]:
     return switches(
         "paused",
         paused,
         PAUSED[paused],
-        lambda row, asked: update_deployment(deployment_id=row.pk, changes={"paused": paused}, now=asked.now),
+        lambda row, submission: update_deployment(deployment_id=row.pk, changes={"paused": paused}, now=submission.now),
     )
 
 
-def _work(paused: bool) -> Callable[[Any, Asked], str]:
-    def switch(row: Any, asked: Asked) -> None:
+def _work(paused: bool) -> Callable[[Any, Submission], str]:
+    def switch(row: Any, submission: Submission) -> None:
         changes = {"is_paused": paused}
         if row._meta.model_name == "workpool":
-            update_work_pool(name=row.name, changes=changes, now=asked.now)
+            update_work_pool(name=row.name, changes=changes, now=submission.now)
         else:
-            update_work_queue(queue_id=row.pk, changes=changes, now=asked.now)
+            update_work_queue(queue_id=row.pk, changes=changes, now=submission.now)
 
     return switches("is_paused", paused, PAUSED[paused], switch)
 
 
-def _run_now(row: Any, asked: Asked) -> str:
+def _run_now(row: Any, submission: Submission) -> str:
     try:
-        create_run_of_deployment(deployment_id=row.pk, asked=AskedRun(), state=None, now=asked.now)
+        create_run_of_deployment(deployment_id=row.pk, options=RunOptions(), state=None, now=submission.now)
     except BadTemplate as error:
         return str(error)
     return ""
 
 
-def _end_attempt(row: Any, asked: Asked) -> str:
-    message = f"The attempt was ended by an operator: {asked.values['reason']}"
-    release_by_force(run_id=row.pk, cause=Cause(message, asked.author), now=asked.now)
+def _end_attempt(row: Any, submission: Submission) -> str:
+    message = f"The attempt was ended by an operator: {submission.values['reason']}"
+    release_by_force(run_id=row.pk, cause=Cause(message, submission.author), now=submission.now)
     return ""
 
 
-def _forget(row: Any, asked: Asked) -> str:
+def _forget(row: Any, submission: Submission) -> str:
     delete_worker(pool_name=row.work_pool.name, name=row.name)
     return ""
 
 
-def _release(row: Any, asked: Asked) -> str:
+def _release(row: Any, submission: Submission) -> str:
     release_slot(tag=row.limit.tag, task_run_id=row.task_run_id)
     return ""
 
 
-def _reset(row: Any, asked: Asked) -> str:
-    reset_limit(tag=row.tag, now=asked.now)
+def _reset(row: Any, submission: Submission) -> str:
+    reset_limit(tag=row.tag, now=submission.now)
     return ""
 
 
-def _release_global(row: Any, asked: Asked) -> str:
-    release_leases(ids=[row.pk], now=asked.now)
+def _release_global(row: Any, submission: Submission) -> str:
+    release_leases(ids=[row.pk], now=submission.now)
     return ""
 
 
-def _reset_global(row: Any, asked: Asked) -> str:
-    release_leases(ids=list(GlobalSlot.objects.filter(limit=row).values_list("pk", flat=True)), now=asked.now)
-    update_global_limit(which=Q(pk=row.pk), changes={"active_slots": 0, "denied_slots": 0}, now=asked.now)
+def _reset_global(row: Any, submission: Submission) -> str:
+    release_leases(ids=list(GlobalSlot.objects.filter(limit=row).values_list("pk", flat=True)), now=submission.now)
+    update_global_limit(which=Q(pk=row.pk), changes={"active_slots": 0, "denied_slots": 0}, now=submission.now)
     return ""
 
 
@@ -205,18 +205,18 @@ ON_GLOBAL_SLOTS = (
 )
 
 
-def _pause_backfill(row: Any, asked: Asked) -> str:
-    pause_backfill(backfill_id=row.pk, now=asked.now)
+def _pause_backfill(row: Any, submission: Submission) -> str:
+    pause_backfill(backfill_id=row.pk, now=submission.now)
     return ""
 
 
-def _resume_backfill(row: Any, asked: Asked) -> str:
-    resume_backfill(backfill_id=row.pk, now=asked.now)
+def _resume_backfill(row: Any, submission: Submission) -> str:
+    resume_backfill(backfill_id=row.pk, now=submission.now)
     return ""
 
 
-def _cancel_backfill(row: Any, asked: Asked) -> str:
-    cancel_backfill(backfill_id=row.pk, now=asked.now, author=asked.author)
+def _cancel_backfill(row: Any, submission: Submission) -> str:
+    cancel_backfill(backfill_id=row.pk, now=submission.now, author=submission.author)
     return ""
 
 

@@ -8,24 +8,24 @@ from typing import Any
 from events.automations.services.automations import switch_automation
 from events.notifications.services.policies import update_policy
 from orion_site.accounts.permissions import Action
-from orion_site.operators.commands import Asked, Command, switches
+from orion_site.operators.commands import Command, Submission, switches
 
 
-def _automation(on: bool) -> Callable[[Any, Asked], str]:
+def _automation(on: bool) -> Callable[[Any, Submission], str]:
     return switches(
         "enabled",
         on,
         ALREADY[on],
-        lambda row, asked: switch_automation(automation_id=row.pk, enabled=on, now=asked.now),
+        lambda row, submission: switch_automation(automation_id=row.pk, enabled=on, now=submission.now),
     )
 
 
-def _policy(on: bool) -> Callable[[Any, Asked], str]:
+def _policy(on: bool) -> Callable[[Any, Submission], str]:
     return switches(
         "is_active",
         on,
         ALREADY[on],
-        lambda row, asked: update_policy(policy_id=row.pk, changes={"is_active": on}, now=asked.now),
+        lambda row, submission: update_policy(policy_id=row.pk, changes={"is_active": on}, now=submission.now),
     )
 
 

@@ -13,7 +13,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from django.db import DatabaseError
 
 from orion_site.accounts.guard import LOOPBACK_HOSTS
-from orion_site.env import ASKED, REDIS_SCHEMES
+from orion_site.env import READ_VARIABLES, REDIS_SCHEMES
 from orionflow.settings import environment_name, settings_table
 from orionflow.settings.misspelt import misspelt_variables
 
@@ -133,7 +133,7 @@ def check_encryption_keys(app_configs: Any, **kwargs: Any) -> Sequence[CheckMess
 
 @register("orion")
 def check_misspelt(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
-    known = {*ASKED, *(environment_name(one.name) for one in settings_table())}
+    known = {*READ_VARIABLES, *(environment_name(one.name) for one in settings_table())}
     ours = [variable for variable in os.environ if variable.startswith("ORION_")]
     return [
         Warning(f"{found}.", hint=f"D{meant[1:]}", id="orion.W003") for found, meant in misspelt_variables(ours, known)

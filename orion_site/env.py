@@ -15,13 +15,13 @@ from django.core.exceptions import ImproperlyConfigured
 from orionflow.settings.values import default_home
 
 # All variables that the server reads; a set variable that resembles one of them, but is not read, is a typo.
-ASKED = {"ORION_HOME", "ORION_DATABASE_URL"}
+READ_VARIABLES = {"ORION_HOME", "ORION_DATABASE_URL"}
 REDIS_LAYER = "channels_redis.core.RedisChannelLayer"
 REDIS_SCHEMES = frozenset({"redis", "rediss", "unix"})
 
 
 def env_str(name: str, default: str = "") -> str:
-    ASKED.add(name)
+    READ_VARIABLES.add(name)
     return os.environ.get(name, default)
 
 

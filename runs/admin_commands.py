@@ -11,7 +11,7 @@ from deployments.dispatch.services.hints import hint_again
 from orchestration.core.states import State, StateType
 from orchestration.services import propose_flow_run_state, propose_task_run_state
 from orion_site.accounts.permissions import Action
-from orion_site.operators.commands import Asked, Command
+from orion_site.operators.commands import Command, Submission
 from runs.flow_runs.commands import cancel_flow_run, resume_flow_run, retry_flow_run, why_left_out
 from runs.flow_runs.services import delete_flow_run
 from runs.inputs.selectors import pause_of
@@ -34,55 +34,54 @@ class ForceForm(forms.Form):
     )
 
 
-def _cancel(row: Any, asked: Asked) -> str:
-    return cancel_flow_run(run_id=row.pk, now=asked.now, author=asked.author).refusal
+def _cancel(row: Any, submission: Submission) -> str:
+    return cancel_flow_run(run_id=row.pk, now=submission.now, author=submission.author).refusal
 
 
-def _retry(row: Any, asked: Asked) -> str:
-    return why_left_out(row) or retry_flow_run(run_id=row.pk, now=asked.now, author=asked.author).refusal
+def _retry(row: Any, submission: Submission) -> str:
+    return why_left_out(row) or retry_flow_run(run_id=row.pk, now=submission.now, author=submission.author).refusal
 
 
-def _resume(row: Any, asked: Asked) -> str:
-    refusal = resume_flow_run(run_id=row.pk, run_input=None, now=asked.now, author=asked.author).refusal
+def _resume(row: Any, submission: Submission) -> str:
+    refusal = resume_flow_run(run_id=row.pk, run_input=None, now=submission.now, author=submission.author).refusal
     pause = pause_of(row) if refusal else None
     return "it waits for input; answer it on its page" if pause and pause.wanted else refusal
 
 
-def _hint(row: Any, asked: Asked) -> str:
-    if reason := _why_no_hint(row, asked):
+def _hint(row: Any, submission: Submission) -> str:
+    if reason := _why_no_hint(row, submission):
         return reason
-    return (
-        "" if hint_again(run_id=row.pk, now=asked.now) else "it is waiting no longer, or the line to the broker is full"
-    )
+    is_sent = hint_again(run_id=row.pk, now=submission.now)
+    return "" if is_sent else "it is waiting no longer, or the line to the broker is full"
 
 
-def _why_no_hint(row: Any, asked: Asked) -> str:
+def _why_no_hint(row: Any, submission: Submission) -> str:
     if not is_configured():
         return "this server has no broker: agents ask for runs by themselves"
     if row.state_type != StateType.SCHEDULED or row.work_queue_id is None:
         return "it waits in no queue"
     due = row.next_scheduled_start_time
-    return f"it is due only at {due:%Y-%m-%d %H:%M:%S} UTC" if due and due > asked.now else ""
+    return f"it is due only at {due:%Y-%m-%d %H:%M:%S} UTC" if due and due > submission.now else ""
 
 
-def _delete(row: Any, asked: Asked) -> str:
-    delete_flow_run(run_id=row.pk, now=asked.now)
+def _delete(row: Any, submission: Submission) -> str:
+    delete_flow_run(run_id=row.pk, now=submission.now)
     return ""
 
 
-def _forced(asked: Asked) -> State:
-    return State(type=StateType(asked.values["state"]), message=asked.values["reason"])
+def _forced(submission: Submission) -> State:
+    return State(type=StateType(submission.values["state"]), message=submission.values["reason"])
 
 
-def _force_flow_run(row: Any, asked: Asked) -> str:
+def _force_flow_run(row: Any, submission: Submission) -> str:
     return propose_flow_run_state(
-        run_id=row.pk, proposed=_forced(asked), now=asked.now, force=True, author=asked.author
+        run_id=row.pk, proposed=_forced(submission), now=submission.now, force=True, author=submission.author
     ).refusal
 
 
-def _force_task_run(row: Any, asked: Asked) -> str:
+def _force_task_run(row: Any, submission: Submission) -> str:
     return propose_task_run_state(
-        run_id=row.pk, proposed=_forced(asked), now=asked.now, force=True, author=asked.author
+        run_id=row.pk, proposed=_forced(submission), now=submission.now, force=True, author=submission.author
     ).refusal
 
 
@@ -134,7 +133,7 @@ ON_FLOW_RUNS = (
         "The runs, their task runs, logs and history are deleted. This cannot be undone. Runs nested in them stay.",
         "deleted",
         _delete,
-        judge=lambda row, asked: "",
+        judge=lambda row, submission: "",
         is_deletion=True,
     ),
 )

@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import Resolver404, resolve
 
 from orion_site.accounts.local_owner import OWNER_NAME
-from orion_site.audit.entrances import asked
+from orion_site.audit.entrances import form_action
 from orion_site.audit.models import Entry
 from orion_site.audit.subjects import subject_of, subjects
 from runs.models import FlowRun, TaskRun
@@ -116,4 +116,4 @@ def is_recorded_form(path: str) -> bool:
         resolve(path)
     except Resolver404:
         return False
-    return asked("POST", path)[0] is not None
+    return form_action("POST", path)[0] is not None

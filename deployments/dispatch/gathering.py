@@ -12,16 +12,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-Asked = TypeVar("Asked")
+Request = TypeVar("Request")
 Answer = TypeVar("Answer")
 Work = Callable[[], Sequence[Answer | Exception]]
 
 
 @dataclass(slots=True)
-class _Waiting(Generic[Asked, Answer]):
+class _Waiting(Generic[Request, Answer]):
     """A request. Its thread waits for the answer, or is woken to answer the whole group; or no thread waits for it."""
 
-    asked: Asked
+    request: Request
     future: Future[Answer] = field(default_factory=Future)
     # Set if a thread waits for the answer.
     woken: threading.Event | None = None
@@ -36,26 +36,26 @@ class _Waiting(Generic[Asked, Answer]):
             self.woken.set()
 
 
-class Gathering(Generic[Asked, Answer]):
+class Gathering(Generic[Request, Answer]):
     """Answers many requests by one call of `work`, which returns an answer or an error for each."""
 
     def __init__(
         self,
-        work: Callable[[Sequence[Asked]], Sequence[Answer | Exception]],
+        work: Callable[[Sequence[Request]], Sequence[Answer | Exception]],
         most: int,
         on_own_thread: Callable[[Work[Answer]], Sequence[Answer | Exception]] = lambda work: work(),
     ) -> None:
         """Set up the group. `on_own_thread` calls `work` for a group that no request's thread answers."""
         self._work, self._most, self._on_own_thread = work, most, on_own_thread
         self._lock = threading.Lock()
-        self._line: list[_Waiting[Asked, Answer]] = []
+        self._line: list[_Waiting[Request, Answer]] = []
         self._is_busy = False
         # Answers requests for which no thread waits. Started with the first such request.
         self._own_thread = ThreadPoolExecutor(1, thread_name_prefix="orion-gathering")
 
-    def ask(self, asked: Asked) -> Answer:
+    def ask(self, request: Request) -> Answer:
         """Return the answer to this request, from this or another thread. Raises the error if that is the answer."""
-        mine: _Waiting[Asked, Answer] = _Waiting(asked, woken=threading.Event())
+        mine: _Waiting[Request, Answer] = _Waiting(request, woken=threading.Event())
         with self._lock:
             self._line.append(mine)
             mine.leads = not self._is_busy
@@ -67,9 +67,9 @@ class Gathering(Generic[Asked, Answer]):
             self._answer_all(lambda work: work())
         return mine.future.result()
 
-    def ask_without_waiting(self, asked: Asked) -> Future[Answer]:
+    def ask_without_waiting(self, request: Request) -> Future[Answer]:
         """Return a future of the answer to this request, without occupying the caller's thread."""
-        mine: _Waiting[Asked, Answer] = _Waiting(asked)
+        mine: _Waiting[Request, Answer] = _Waiting(request)
         # Not cancellable, because it is answered together with others.
         mine.future.set_running_or_notify_cancel()
         with self._lock:
@@ -79,18 +79,18 @@ class Gathering(Generic[Asked, Answer]):
             self._answer_on_own_thread()
         return mine.future
 
-    def waiting(self) -> list[Asked]:
+    def waiting(self) -> list[Request]:
         """Return the requests that are not processed yet."""
         with self._lock:
-            return [one.asked for one in self._line]
+            return [one.request for one in self._line]
 
     def _answer_all(self, call: Callable[[Work[Answer]], Sequence[Answer | Exception]]) -> None:
         with self._lock:
             group, self._line = self._line[: self._most], self._line[self._most :]
         ended = RuntimeError("the thread that was to answer this was ended")
-        answered: list[tuple[_Waiting[Asked, Answer], Answer | Exception]] = [(one, ended) for one in group]
+        answered: list[tuple[_Waiting[Request, Answer], Answer | Exception]] = [(one, ended) for one in group]
         try:
-            answered = list(zip(group, call(lambda: self._work([one.asked for one in group])), strict=True))
+            answered = list(zip(group, call(lambda: self._work([one.request for one in group])), strict=True))
         except Exception as error:
             answered = [(one, error) for one in group]
         finally:

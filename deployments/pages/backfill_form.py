@@ -107,7 +107,7 @@ class BackfillForm(forms.Form):
             self.add_error("cron", "Write minute, hour, day of month, month and day of week.")
         return values
 
-    def asked(self) -> NewBackfill:
+    def new_backfill(self) -> NewBackfill:
         """Return the backfill that the valid form describes."""
         values = self.cleaned_data
         stored = self.schedules.get(values["times"])

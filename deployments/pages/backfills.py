@@ -82,12 +82,12 @@ def new_backfill(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
 
 
 def _create(deployment: Deployment, form: BackfillForm) -> Backfill:
-    asked = form.asked()
-    queue = asked.work_queue_name
+    new_backfill = form.new_backfill()
+    queue = new_backfill.work_queue_name
     if queue is not None and not is_own_queue(deployment, queue) and not may(who_asks(), Action.CUSTOMISE_RUNS):
         raise BadBackfill(reason="your role does not allow another queue: leave it empty.")
     try:
-        return create_backfill(deployment_id=deployment.pk, asked=asked, now=current_time())
+        return create_backfill(deployment_id=deployment.pk, new=new_backfill, now=current_time())
     except BadTemplate as error:
         raise BadBackfill(reason=str(error)) from error
 
@@ -99,7 +99,7 @@ def _draft(deployment: Deployment, form: BackfillForm) -> Draft | None:
     if not form.is_valid():
         return Draft(None, errors_in_words(form))
     try:
-        return Draft(planned_backfill(deployment, form.asked(), current_time()))
+        return Draft(planned_backfill(deployment, form.new_backfill(), current_time()))
     except (BadTemplate, DomainError) as error:
         return Draft(None, str(error))
 

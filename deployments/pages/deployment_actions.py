@@ -18,7 +18,7 @@ from deployments.definitions.services.deployments import (
     set_paused,
     update_deployment,
 )
-from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
+from deployments.definitions.services.runs import RunOptions, create_run_of_deployment
 from deployments.errors import DeploymentNotFound, ParametersMisfit, SeveralSchedules
 from orchestration.authors import made_by
 from orchestration.database_clock import current_time
@@ -33,7 +33,7 @@ def run_now(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
     """Create a run that is due now, with the deployment's own parameters."""
     try:
         run, _ = create_run_of_deployment(
-            deployment_id=deployment_id, asked=AskedRun(created_by=made_by()), state=None, now=current_time()
+            deployment_id=deployment_id, options=RunOptions(created_by=made_by()), state=None, now=current_time()
         )
     except DeploymentNotFound as error:
         raise Http404 from error

@@ -14,7 +14,7 @@ from django.urls import reverse
 from deployments.definitions.core.code_sources import CodeSource
 from deployments.definitions.core.hydration import BadTemplate
 from deployments.definitions.services.discovery import ask_for_flows, deploy_found_flow
-from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
+from deployments.definitions.services.runs import RunOptions, create_run_of_deployment
 from deployments.pages.deployment_edit import BadParameters
 from deployments.pages.discovery_forms import KINDS, SEPARATOR, FoundFlowForm, SourceForm
 from deployments.pages.selectors.discovery import Search, queues_to_choose, search_for_flows
@@ -116,7 +116,7 @@ def _run(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
     """Run the deployment now. If parameters are missing, open the form for them."""
     try:
         run, _ = create_run_of_deployment(
-            deployment_id=deployment_id, asked=AskedRun(created_by=made_by()), state=None, now=current_time()
+            deployment_id=deployment_id, options=RunOptions(created_by=made_by()), state=None, now=current_time()
         )
     except (BadTemplate, DomainError) as error:
         messages.warning(request, str(error))

@@ -15,7 +15,7 @@ from django.shortcuts import redirect, render
 
 from deployments.definitions.core.hydration import BadTemplate
 from deployments.definitions.core.parameter_errors import BadSchema
-from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
+from deployments.definitions.services.runs import RunOptions, create_run_of_deployment
 from deployments.errors import DeploymentNotFound
 from deployments.models import Deployment
 from deployments.pages.run_settings import RunSettings, read_settings, settings_of, with_settings
@@ -93,11 +93,11 @@ def run_form(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
 
 
 def _copied(request: HttpRequest, deployment: Deployment) -> FlowRun | None:
-    asked = request.GET.get("copy")
-    if not asked:
+    copied = request.GET.get("copy")
+    if not copied:
         return None
     try:
-        found = run_to_copy(run_id=UUID(asked), flow_id=deployment.flow_id)
+        found = run_to_copy(run_id=UUID(copied), flow_id=deployment.flow_id)
     except ValueError:
         raise Http404 from None
     if found is None:
@@ -155,20 +155,20 @@ def _submitted(request: HttpRequest, deployment: Deployment, form: RunForm, now:
         form.problems.append("The name has more than 255 characters.")
     if form.has_errors:
         return None
-    asked = AskedRun(
+    options = RunOptions(
         created_by=made_by(),
         name=form.name or None,
         parameters=_without_defaults(given, deployment),
         tags=list(dict.fromkeys(_tags_in(form.tags, form.copied_tags))),
     )
-    asked = with_settings(asked, form.settings)
+    options = with_settings(options, form.settings)
     if deployment.enforce_parameter_schema:
-        _check(form, {**deployment.parameters, **asked.parameters}, deployment.parameter_openapi_schema or {})
+        _check(form, {**deployment.parameters, **options.parameters}, deployment.parameter_openapi_schema or {})
     if form.has_errors:
         return None
     try:
         state = scheduled(at) if at else None
-        run, _ = create_run_of_deployment(deployment_id=deployment.pk, asked=asked, state=state, now=now)
+        run, _ = create_run_of_deployment(deployment_id=deployment.pk, options=options, state=state, now=now)
     except DeploymentNotFound as error:
         raise Http404 from error
     except (BadTemplate, DomainError) as error:

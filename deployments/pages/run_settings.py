@@ -15,7 +15,7 @@ from uuid import UUID
 from django.http import QueryDict
 from pydantic import ValidationError
 
-from deployments.definitions.services.runs import AskedRun, inherited_run
+from deployments.definitions.services.runs import RunOptions, inherited_run
 from deployments.models import Deployment
 from orchestration.json_texts import NUL, read_json
 from orion_site.accounts.permissions import WHERE_AND_HOW
@@ -107,10 +107,10 @@ def read_settings(found: RunSettings, sent: QueryDict) -> bool:
     return is_starred
 
 
-def with_settings(asked: AskedRun, found: RunSettings) -> AskedRun:
+def with_settings(options: RunOptions, found: RunSettings) -> RunOptions:
     """Add the settings to a run. What cannot be read is an error of its field."""
     return replace(
-        asked,
+        options,
         context=found.context,
         work_queue_name=found.work_queue or None,
         job_variables=_variables(found),

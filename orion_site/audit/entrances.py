@@ -95,7 +95,7 @@ class AuditMiddleware:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        action, entrance, operation, path = asked(request.method, request.path_info)
+        action, entrance, operation, path = form_action(request.method, request.path_info)
         if entrance is Entry.Entrance.ADMIN:
             operation = f"{operation} {request.POST.get('action', '')}".strip()
         if action is None:
@@ -110,12 +110,12 @@ class AuditMiddleware:
             return response
 
 
-Asked = tuple[Action | None, Entry.Entrance, str, Mapping[str, Any]]
+FormAction = tuple[Action | None, Entry.Entrance, str, Mapping[str, Any]]
 
 
-def asked(method: str | None, path: str) -> Asked:
+def form_action(method: str | None, path: str) -> FormAction:
     """Return the action of a form, with its entrance, operation and path; no action if it is not recorded."""
-    nothing: Asked = (None, Entry.Entrance.PAGE, "", {})
+    nothing: FormAction = (None, Entry.Entrance.PAGE, "", {})
     if method != "POST" or path.startswith("/api"):
         return nothing
     try:

@@ -276,19 +276,19 @@ def _fold_states() -> None:
 
     if is_folded():
         return
-    spoke = began = time.monotonic()
+    printed_at = began = time.monotonic()
 
     def show(progress: Progress) -> None:
-        nonlocal spoke
-        if time.monotonic() - spoke > SECONDS_BETWEEN_WORDS:
-            if spoke == began:
+        nonlocal printed_at
+        if time.monotonic() - printed_at > SECONDS_BETWEEN_WORDS:
+            if printed_at == began:
                 click.echo("Folding the states of earlier task runs; servers may start in the meantime.", err=True)
-            spoke = time.monotonic()
+            printed_at = time.monotonic()
             click.echo(f"{progress.looked_at:,} task runs so far.", err=True)
 
     done = fold_stored_states(show)
     # Print nothing about a few runs whose states cannot be folded.
-    if done.folded or spoke != began:
+    if done.folded or printed_at != began:
         click.echo(f"Folded the states of {done.folded:,} of {done.looked_at:,} task runs.", err=True)
 
 

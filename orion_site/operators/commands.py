@@ -39,7 +39,7 @@ SHOWN = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Submission:
     """When a command was given, by which user, and with which values."""
 
     now: datetime
@@ -57,22 +57,24 @@ class Command:
     explained: str
     #: The message afterwards, about the rows: "3 flow runs are being cancelled".
     done: str
-    do: Callable[[Any, Asked], str]
+    do: Callable[[Any, Submission], str]
     form: type[forms.Form] = forms.Form
     #: Replaces the dry run of a command that is expensive or has effects outside of the database.
-    judge: Callable[[Any, Asked], str] | None = None
+    judge: Callable[[Any, Submission], str] | None = None
     is_deletion: bool = False
     #: The name of the pages of rows, where what the command leaves out can be done.
     page: str = ""
 
 
-def switches(field: str, to: bool, refusal: str, switch: Callable[[Any, Asked], object]) -> Callable[[Any, Asked], str]:
+def switches(
+    field: str, to: bool, refusal: str, switch: Callable[[Any, Submission], object]
+) -> Callable[[Any, Submission], str]:
     """Return a `do` that sets a boolean field, and refuses if it has the value already."""
 
-    def do(row: Any, asked: Asked) -> str:
+    def do(row: Any, submission: Submission) -> str:
         if getattr(row, field) == to:
             return refusal
-        switch(row, asked)
+        switch(row, submission)
         return ""
 
     return do
@@ -117,11 +119,11 @@ def _confirm_or_execute(
     form = command.form(request.POST if answered else None)
     author, now = _operator(request), current_time()
     if "confirmed" in request.POST and form.is_valid():
-        _execute(command, model_admin, request, rows, Asked(now, author, form.cleaned_data))
+        _execute(command, model_admin, request, rows, Submission(now, author, form.cleaned_data))
         return redirect(_back(request, model_admin))
     values = form.cleaned_data if form.is_bound and form.is_valid() else None
     is_judged = values is not None or not form.fields
-    refused = _refusals(command, rows, Asked(now, author, values or {})) if is_judged else {}
+    refused = _refusals(command, rows, Submission(now, author, values or {})) if is_judged else {}
     return _confirmation_page(
         command, model_admin, request, rows, refused, form, is_judged=is_judged, is_cut=len(found) > SCOPE
     )
@@ -163,19 +165,19 @@ def _confirmation_page(
 
 
 def _execute(
-    command: Command, model_admin: CommandingAdmin, request: HttpRequest, rows: Sequence[Any], asked: Asked
+    command: Command, model_admin: CommandingAdmin, request: HttpRequest, rows: Sequence[Any], submission: Submission
 ) -> None:
     done, refused = [], Counter[str]()
     # Deleting a row clears its key.
     keys = {id(row): row.pk for row in rows}
     for row in rows:
-        if reason := _attempt(command.do, row, asked):
+        if reason := _attempt(command.do, row, submission):
             refused[reason] += 1
         else:
             row.pk = keys[id(row)]
             done.append(row)
     if done:
-        reason = asked.values.get("reason", "")
+        reason = submission.values.get("reason", "")
         LogEntry.objects.log_actions(
             user_id=cast(int, request.user.pk),
             queryset=done,
@@ -189,20 +191,20 @@ def _execute(
 
 
 @repeated_on_conflict
-def _refusals(command: Command, rows: Sequence[Any], asked: Asked) -> dict[Any, str]:
+def _refusals(command: Command, rows: Sequence[Any], submission: Submission) -> dict[Any, str]:
     """Return the reasons why the command would be refused, by key."""
     judge = command.judge
     if judge is not None:
-        return {row.pk: reason for row in rows if (reason := _attempt(judge, row, asked))}
+        return {row.pk: reason for row in rows if (reason := _attempt(judge, row, submission))}
     with write_transaction():
-        refused = {row.pk: reason for row in rows if (reason := _attempt(command.do, row, asked))}
+        refused = {row.pk: reason for row in rows if (reason := _attempt(command.do, row, submission))}
         transaction.set_rollback(True)
     return refused
 
 
-def _attempt(do: Callable[[Any, Asked], str], row: Any, asked: Asked) -> str:
+def _attempt(do: Callable[[Any, Submission], str], row: Any, submission: Submission) -> str:
     try:
-        return do(row, asked)
+        return do(row, submission)
     except NotFound:
         return "it was deleted in the meantime"
     except DomainError as error:
@@ -217,7 +219,7 @@ def _operator(request: HttpRequest) -> str:
 
 def _back(request: HttpRequest, model_admin: CommandingAdmin) -> str:
     """Return the address of the list as the user saw it."""
-    asked = request.POST.get("back", request.get_full_path())
+    address = request.POST.get("back", request.get_full_path())
     home = reverse(f"admin:{model_admin.opts.app_label}_{model_admin.opts.model_name}_changelist")
-    is_ours = asked.startswith(home) and url_has_allowed_host_and_scheme(asked, allowed_hosts=None)
-    return asked if is_ours else home
+    is_ours = address.startswith(home) and url_has_allowed_host_and_scheme(address, allowed_hosts=None)
+    return address if is_ours else home

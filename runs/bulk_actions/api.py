@@ -68,7 +68,7 @@ class CreateBulkAction(Operation):
         newest = flow_runs_matching(body).order_by("-id").values_list("pk", "name")
         runs = list(newest[: MOST + 1])
         begun = carry_out_bulk_action(
-            asked=NewBulkAction(
+            new=NewBulkAction(
                 action=body.action,
                 runs=runs[:MOST],
                 filter=criteria,

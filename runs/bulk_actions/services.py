@@ -71,33 +71,33 @@ class NewBulkAction:
 
 
 @repeated_on_conflict
-def begin_bulk_action(*, asked: NewBulkAction, now: datetime) -> BulkAction:
+def begin_bulk_action(*, new: NewBulkAction, now: datetime) -> BulkAction:
     """Store the command; the service carries it out. Raises BulkActionTaken, and NothingToChange without runs."""
     with write_transaction():
-        known: BulkAction | None = BulkAction.objects.filter(pk=asked.id).first() if asked.id else None
+        known: BulkAction | None = BulkAction.objects.filter(pk=new.id).first() if new.id else None
         if known is not None:
             # Knowing the id is not enough: the answer names the runs and the filter of the user who started the action.
-            if (known.user, known.action) != (asking_user(), asked.action):
+            if (known.user, known.action) != (asking_user(), new.action):
                 raise BulkActionTaken(id=known.pk)
             return known
-        if not asked.runs:
-            raise NothingToChange(action=asked.action)
+        if not new.runs:
+            raise NothingToChange(action=new.action)
         bulk = BulkAction(
-            id=asked.id or uuid7(),
-            action=Kind(asked.action),
-            author=asked.author,
+            id=new.id or uuid7(),
+            action=Kind(new.action),
+            author=new.author,
             user=asking_user(),
-            entrance=asked.entrance,
-            filter=dict(asked.filter),
-            from_tasks=list(asked.from_tasks),
-            is_cut=asked.is_cut,
-            total=len(asked.runs),
+            entrance=new.entrance,
+            filter=dict(new.filter),
+            from_tasks=list(new.from_tasks),
+            is_cut=new.is_cut,
+            total=len(new.runs),
             created=now,
         )
         bulk.save(force_insert=True)
         rows = (
             BulkRun(bulk_action=bulk, number=number, run_id=run_id, name=name)
-            for number, (run_id, name) in enumerate(asked.runs)
+            for number, (run_id, name) in enumerate(new.runs)
         )
         BulkRun.objects.bulk_create(rows, batch_size=500)
     return bulk
@@ -136,12 +136,12 @@ def work_on_bulk_actions(now: datetime) -> int:
     return tried
 
 
-def carry_out_bulk_action(*, asked: NewBulkAction, now: datetime) -> BulkAction:
+def carry_out_bulk_action(*, new: NewBulkAction, now: datetime) -> BulkAction:
     """Store the command, and carry it out if it concerns few runs; the service carries out what is left.
 
     Raises BulkActionTaken, and NothingToChange without runs.
     """
-    bulk = begin_bulk_action(asked=asked, now=now)
+    bulk = begin_bulk_action(new=new, now=now)
     return finish_at_once(bulk_id=bulk.pk, now=now) if bulk.total <= FEW else bulk
 
 
@@ -159,12 +159,12 @@ def finish_at_once(*, bulk_id: UUID, now: datetime) -> BulkAction:
 def _step(bulk_id: UUID, now: datetime) -> int:
     """Try the next few runs of an action. Return their number: 0 when none is left or another server works on it."""
     active = BulkAction.objects.filter(pk=bulk_id, status=Status.ACTIVE)
-    asked = active.first()
-    if asked is None:
+    found = active.first()
+    if found is None:
         return 0
     # Before the transaction: reading thousands of calls must not hold up other writers.
-    weighed = _weigh_next(asked, now) if asked.from_tasks else {}
-    with _act(asked), write_transaction():
+    weighed = _weigh_next(found, now) if found.from_tasks else {}
+    with _act(found), write_transaction():
         bulk = active.select_for_update(skip_locked=True, no_key=True).first()
         if bulk is None:
             return 0

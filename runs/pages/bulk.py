@@ -23,7 +23,7 @@ from runs.bulk_actions.services import FEW, MOST, NewBulkAction, carry_out_bulk_
 from runs.errors import NothingToChange
 from runs.flow_runs.commands import refusals_to_cancel, refusals_to_retry
 from runs.models import BulkAction, FlowRun
-from runs.pages.filtering import AskedFilter, read_filter
+from runs.pages.filtering import RequestedFilter, read_filter
 from runs.pages.selectors.bulk import Chosen, chosen_runs, newest_of
 from runs.pages.selectors.keyset import Count
 from runs.retries.services import refusals_to_retry_from
@@ -75,22 +75,22 @@ class Scope:
 def bulk(request: HttpRequest, action: str) -> HttpResponse:
     if action not in WORDS:
         raise Http404
-    asked, now = read_filter(request.GET), current_time()
+    requested, now = read_filter(request.GET), current_time()
     # Ignoring the part that cannot be read would select more runs than the user meant.
-    if asked.problems:
-        messages.warning(request, " ".join(asked.problems))
+    if requested.problems:
+        messages.warning(request, " ".join(requested.problems))
         return redirect(_address("runs:runs", request.GET))
     if request.method == "POST":
-        return _begin(request, action, asked, now)
+        return _begin(request, action, requested, now)
     wanted = _from_tasks(request, action)
-    scope = scope_of(asked, action, now, now, wanted)
+    scope = scope_of(requested, action, now, now, wanted)
     context = {
         "from_tasks": wanted,
         "kept": [(name, one) for name, every in request.GET.lists() if name != "from" for one in every],
         "section": "runs",
         "action": action,
         "words": WORDS[action],
-        "asked": asked,
+        "requested": requested,
         "scope": scope,
         "found": Count(scope.found),
         "shown": scope.runs[:SHOWN],
@@ -109,9 +109,11 @@ def _from_tasks(request: HttpRequest, action: str) -> list[str]:
     return list(dict.fromkeys(named))[:MOST_TASKS]
 
 
-def scope_of(asked: AskedFilter, action: str, as_of: datetime, now: datetime, from_tasks: Sequence[str] = ()) -> Scope:
+def scope_of(
+    requested: RequestedFilter, action: str, as_of: datetime, now: datetime, from_tasks: Sequence[str] = ()
+) -> Scope:
     """Return the runs that existed at `as_of`, and what the rules say about them now."""
-    chosen = chosen_runs(wanted=asked.wanted, now=as_of, most=MOST)
+    chosen = chosen_runs(wanted=requested.wanted, now=as_of, most=MOST)
     newest = newest_of(chosen, most=JUDGED)
     judge = partial(refusals_to_retry_from, wanted=from_tasks) if from_tasks else JUDGES[action]
     refused = judge(newest, now=now)
@@ -130,14 +132,14 @@ JUDGES: Mapping[str, Callable[..., Mapping[UUID, str]]] = {
 }
 
 
-def _begin(request: HttpRequest, action: str, asked: AskedFilter, now: datetime) -> HttpResponse:
+def _begin(request: HttpRequest, action: str, requested: RequestedFilter, now: datetime) -> HttpResponse:
     """Start the action on the runs that existed when the page was made; few runs are changed at once."""
     as_of = _moment(request.POST.get("as_of", ""), now)
     if as_of is None:
         messages.warning(request, "The page was too old; these are the runs by now.")
         return redirect(request.get_full_path())
     from_tasks = _from_tasks(request, action)
-    scope = scope_of(asked, action, as_of, now, from_tasks)
+    scope = scope_of(requested, action, as_of, now, from_tasks)
     new = NewBulkAction(
         action=action,
         runs=scope.meant,
@@ -149,7 +151,7 @@ def _begin(request: HttpRequest, action: str, asked: AskedFilter, now: datetime)
         from_tasks=from_tasks,
     )
     try:
-        begun = carry_out_bulk_action(asked=new, now=now)
+        begun = carry_out_bulk_action(new=new, now=now)
     except NothingToChange as error:
         messages.warning(request, str(error))
         return redirect(_address("runs:runs", request.GET))

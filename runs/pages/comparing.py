@@ -85,14 +85,14 @@ class FindingLine:
 @requires(Action.READ_RUNS)
 @may_lag
 def common(request: HttpRequest) -> HttpResponse:
-    asked, now = read_filter(request.GET), current_time()
-    chosen = chosen_runs(wanted=asked.wanted, now=now, most=LOOKED_AT)
+    requested, now = read_filter(request.GET), current_time()
+    chosen = chosen_runs(wanted=requested.wanted, now=now, most=LOOKED_AT)
     found = what_is_common(
-        run_ids=[run_id for run_id, _ in chosen.runs], since=asked.wanted.starts_after(now) or chosen.reach, now=now
+        run_ids=[run_id for run_id, _ in chosen.runs], since=requested.wanted.starts_after(now) or chosen.reach, now=now
     )
     context = {
         "section": "runs",
-        "asked": asked,
+        "requested": requested,
         "is_cut": chosen.is_cut,
         "compared": found,
         "lines": [_line(one, found) for one in found.found.findings],

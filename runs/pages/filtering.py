@@ -106,7 +106,7 @@ class Without:
 
 
 @dataclass(frozen=True, slots=True)
-class AskedFilter:
+class RequestedFilter:
     """The filter of an address: its meaning, the values of the form, and the parts that could not be read."""
 
     wanted: RunFilter
@@ -117,7 +117,7 @@ class AskedFilter:
     tags: Sequence[str] = ()
 
 
-def read_filter(query: QueryDict) -> AskedFilter:
+def read_filter(query: QueryDict) -> RequestedFilter:
     values = {name: query.get(name, "").strip() for name in PARTS}
     problems: list[str] = []
     # The form sends the id of each ticked run, and an empty value if none is ticked.
@@ -140,7 +140,7 @@ def read_filter(query: QueryDict) -> AskedFilter:
     )
     wanted = _with_queue(wanted, values["queue"], problems)
     wanted = with_query(wanted, values["q"], problems)
-    return AskedFilter(wanted, values, _chips(query, values), problems, tags)
+    return RequestedFilter(wanted, values, _chips(query, values), problems, tags)
 
 
 def tags_in(query: QueryDict) -> list[str]:
@@ -210,13 +210,13 @@ def _chips(query: QueryDict, values: dict[str, str]) -> list[Chip]:
 
 
 def without(
-    asked: AskedFilter,
+    requested: RequestedFilter,
     count: Callable[[Sequence[RunFilter], datetime], Sequence[Count | None]],
     everything: str,
     now: datetime,
 ) -> list[Without]:
     """Return each part of a filter that finds nothing, with what the list would have without it."""
-    chips = asked.chips[:MOST_WORDS]
+    chips = requested.chips[:MOST_WORDS]
     others = [read_filter(QueryDict(chip.without.removeprefix("?"))).wanted for chip in chips]
     return blamed(chips, count(others, now), everything)
 

@@ -20,7 +20,7 @@ from runs.pages.filtering import (
     STATE_CHIPS,
     STATE_CHOICES,
     USUAL_CHIPS,
-    AskedFilter,
+    RequestedFilter,
     address_after,
     address_with,
     address_without,
@@ -52,13 +52,13 @@ class StateChoice:
     is_chosen: bool
 
 
-def state_choices(asked: AskedFilter, query: QueryDict, now: datetime) -> list[StateChoice]:
+def state_choices(requested: RequestedFilter, query: QueryDict, now: datetime) -> list[StateChoice]:
     """Return the choices above the list; those without runs are left out, except the usual ones."""
-    others = replace(asked.wanted, states=(), names=(), waiting=False, planned=False)
+    others = replace(requested.wanted, states=(), names=(), waiting=False, planned=False)
     wanted = [with_states(others, value, []) for value, *_ in STATE_CHIPS]
     choices = []
     for (value, words, *look), count in zip(STATE_CHIPS, counts_of(others, wanted, now), strict=True):
-        is_chosen = asked.values["state"] == value
+        is_chosen = requested.values["state"] == value
         if is_chosen or value in USUAL_CHIPS or (count and count.number):
             address = address_without(query, "state") if is_chosen else address_with(query, state=value)
             choices.append(StateChoice(words, look[0], look[1], count, address, is_chosen))
@@ -72,30 +72,30 @@ def state_choices(asked: AskedFilter, query: QueryDict, now: datetime) -> list[S
 def runs(request: HttpRequest) -> HttpResponse:
     if address := address_of_id(without_terms(request.GET.get("q", ""))):
         return redirect(address)
-    asked, now = read_filter(request.GET), current_time()
+    requested, now = read_filter(request.GET), current_time()
     after = Cursor.read(request.GET.get("after", ""))
     size = PAGE_SIZE + rows_held(request)
-    found = runs_page(wanted=asked.wanted, after=after, now=now, size=size)
+    found = runs_page(wanted=requested.wanted, after=after, now=now, size=size)
     views = views_above(request, "runs")
     is_empty = not found.page.rows and after is None
     context = {
         "section": "runs",
-        "without": without(asked, runs_without, views.everything, now) if is_empty else [],
+        "without": without(requested, runs_without, views.everything, now) if is_empty else [],
         "has_archive": is_configured(),
         "views": views,
-        "asked": asked,
+        "requested": requested,
         "found": found,
         "plot": plot_of(found.page.rows, now),
         "state_choices": STATE_CHOICES,
         "terms": TERMS,
-        "since_choices": since_choices(asked.values["since"]),
+        "since_choices": since_choices(requested.values["since"]),
         "is_first": "after" not in request.GET,
         "next": address_after(request.GET, found.page.after),
         "planned": address_with(request.GET, state="planned"),
-        "choices": state_choices(asked, request.GET, now),
+        "choices": state_choices(requested, request.GET, now),
         "query": address_with(request.GET),
         "only_shown": f"?{urlencode({'id': ','.join(str(run.pk) for run in found.page.rows)})}",
-        "kept": {name: asked.values[name] for name in KEPT if asked.values[name]},
+        "kept": {name: requested.values[name] for name in KEPT if requested.values[name]},
     }
     return TemplateResponse(request, "runs/runs.html", context)
 

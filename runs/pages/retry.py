@@ -22,7 +22,7 @@ from runs.naming import listed
 from runs.pages.selectors.keyset import Count
 from runs.pages.selectors.retries import Choice, choices_of
 from runs.retries.core import FIRST, Call, Cause
-from runs.retries.services import FAILED, AskedRetry, Preview, preview_retry, retry_from_tasks
+from runs.retries.services import FAILED, Preview, RetryOptions, preview_retry, retry_from_tasks
 
 CALLS_PER_PAGE = 100
 MOST_WANTED = 1_000
@@ -72,8 +72,8 @@ def retry_from(request: HttpRequest, run_id: UUID) -> HttpResponse:
             return _begin(request, run, wanted)
         if not wanted:
             return _choose(request, run)
-        asked = AskedRetry(wanted=wanted)
-        preview = preview_retry(run_id=run_id, asked=asked, now=current_time())
+        options = RetryOptions(wanted=wanted)
+        preview = preview_retry(run_id=run_id, options=options, now=current_time())
     except DomainError as error:
         messages.warning(request, str(error))
         return redirect("runs:run", run_id)
@@ -137,19 +137,19 @@ def _shown(request: HttpRequest, preview: Preview, wanted: Sequence[str]) -> Sho
 
 
 def _begin(request: HttpRequest, run: FlowRun, wanted: Sequence[str]) -> HttpResponse:
-    asked = AskedRetry(
+    options = RetryOptions(
         wanted=wanted or [FAILED],
         new_run=request.POST.get("as") == "new",
         id=_id(request.POST.get("id", "")),
     )
     try:
-        came = retry_from_tasks(run_id=run.pk, asked=asked, now=current_time(), author=actor_of(request).name)
+        came = retry_from_tasks(run_id=run.pk, options=options, now=current_time(), author=actor_of(request).name)
     except FlowRunNotFound as error:
         raise Http404 from error
     if came.retry is None:
         messages.warning(request, f"The run stays as it is: {came.outcome.verdict.reason}.")
         return redirect("runs:run", run.pk)
-    if asked.new_run:
+    if options.new_run:
         messages.success(request, f"This run continues {run.name}. It waits for an agent.")
     else:
         messages.success(request, "The run waits for an agent to begin again.")

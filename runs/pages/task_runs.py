@@ -30,21 +30,21 @@ CHOICES = [(value, words) for value, words in STATE_CHOICES if value not in {"wa
 def task_runs(request: HttpRequest) -> HttpResponse:
     if address := address_of_id(without_terms(request.GET.get("q", ""))):
         return redirect(address)
-    asked, now = read_filter(request.GET), current_time()
+    requested, now = read_filter(request.GET), current_time()
     after, size = Cursor.read(request.GET.get("after", "")), PAGE_SIZE + rows_held(request)
-    found = task_runs_page(wanted=asked.wanted, after=after, now=now, size=size)
+    found = task_runs_page(wanted=requested.wanted, after=after, now=now, size=size)
     views = views_above(request, "task-runs")
     is_empty = not found.page.rows and after is None
     context = {
         "section": "runs",
         "views": views,
-        "without": without(asked, task_runs_without, views.everything, now) if is_empty else [],
-        "asked": asked,
+        "without": without(requested, task_runs_without, views.everything, now) if is_empty else [],
+        "requested": requested,
         "found": found,
         "state_choices": CHOICES,
         "terms": TERMS,
-        "since_choices": since_choices(asked.values["since"]),
-        "kept": {"until": asked.values["until"]} if asked.values["until"] else {},
+        "since_choices": since_choices(requested.values["since"]),
+        "kept": {"until": requested.values["until"]} if requested.values["until"] else {},
         "is_first": "after" not in request.GET,
         "next": address_after(request.GET, found.page.after),
     }

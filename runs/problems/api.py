@@ -153,7 +153,7 @@ class RetryProblem(Operation):
         now = current_time()
         runs: Sequence[tuple[UUID, str]] = list(failed_now(_existing(id).pk).values_list("pk", "name")[: MOST + 1])
         begun = carry_out_bulk_action(
-            asked=NewBulkAction(
+            new=NewBulkAction(
                 action="retry",
                 runs=runs[:MOST],
                 filter={"query": f"problem={id}&state=failed%2Ccrashed"},

@@ -18,7 +18,7 @@ from orionflow.contract.wire import Shaped
 from runs.models import FlowRun, RunRetry, TaskRun
 from runs.retries.core import FIRST
 from runs.retries.selectors import recorded_for, retries_of
-from runs.retries.services import AskedRetry, Preview, preview_retry, report_outcome, retry_from_tasks
+from runs.retries.services import Preview, RetryOptions, preview_retry, report_outcome, retry_from_tasks
 
 LISTED = 100
 RunRetryOut = Annotated[dict[str, Any], Shaped(contract.RunRetry)]
@@ -35,7 +35,7 @@ class PreviewRetry(Operation):
     answers = {200: RetryPreviewOut}
 
     def perform(self, id: UUID, body: contract.RetryRequest) -> RetryPreviewOut:
-        return preview_out(preview_retry(run_id=id, asked=_asked(body), now=current_time()), body.from_tasks)
+        return preview_out(preview_retry(run_id=id, options=_options(body), now=current_time()), body.from_tasks)
 
 
 class RetryFlowRun(Operation):
@@ -46,8 +46,8 @@ class RetryFlowRun(Operation):
     answers = {201: RetryResultOut, 200: RetryResultOut}
 
     def perform(self, id: UUID, body: contract.RetryCreate) -> Response:
-        asked = _asked(body, body.id)
-        came = retry_from_tasks(run_id=id, asked=asked, now=current_time(), author=self.request.user.name)
+        options = _options(body, body.id)
+        came = retry_from_tasks(run_id=id, options=options, now=current_time(), author=self.request.user.name)
         status, details = verdict_out(came.outcome.verdict)
         state = state_out(came.outcome.state) if came.outcome.state else None
         retry = None if came.retry is None else run_retry_out(came.retry)
@@ -116,8 +116,8 @@ def run_retry_out(retry: RunRetry) -> RunRetryOut:
     return as_answer(contract.RunRetry, retry, new_run=retry.is_new_run, from_tasks=retry.chosen)
 
 
-def _asked(body: contract.RetryRequest, id: UUID | None = None) -> AskedRetry:
-    return AskedRetry(wanted=body.from_tasks, new_run=body.new_run, process=body.process, id=id)
+def _options(body: contract.RetryRequest, id: UUID | None = None) -> RetryOptions:
+    return RetryOptions(wanted=body.from_tasks, new_run=body.new_run, process=body.process, id=id)
 
 
 def _call_out(run: TaskRun, state: Any) -> dict[str, Any]:

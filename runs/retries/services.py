@@ -44,7 +44,7 @@ NOTHING_FAILED = "it completed, and none of its task runs failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AskedRetry:
+class RetryOptions:
     """A retry as the user asked for it. A request with a known `id` is not carried out again.
 
     `process` is the id of a caller that executes the run itself.
@@ -88,17 +88,17 @@ class Preview:
         }
 
 
-def preview_retry(*, run_id: UUID, asked: AskedRetry, now: datetime) -> Preview:
+def preview_retry(*, run_id: UUID, options: RetryOptions, now: datetime) -> Preview:
     """Return what a retry would do. Raises FlowRunNotFound, NoSuchTask and TooManyTaskRuns."""
-    preview = _weighed(run_id, asked, now)
+    preview = _weighed(run_id, options, now)
     # The rules apply to a new run only when it starts.
-    if asked.new_run or preview.obstacle:
+    if options.new_run or preview.obstacle:
         return preview
-    refused = _judged([preview.run], _first_state(asked, now), now)
+    refused = _judged([preview.run], _first_state(options, now), now)
     return replace(preview, refused_by_rules=refused.get(run_id, ""))
 
 
-def _weighed(run_id: UUID, asked: AskedRetry, now: datetime) -> Preview:
+def _weighed(run_id: UUID, options: RetryOptions, now: datetime) -> Preview:
     """Return the plan, and any obstacle that does not depend on the rules."""
     run = FlowRun.objects.select_related("flow").filter(pk=run_id).first()
     if run is None:
@@ -106,10 +106,10 @@ def _weighed(run_id: UUID, asked: AskedRetry, now: datetime) -> Preview:
     if run.state_type not in TERMINAL:
         return Preview(run, (), Plan(), NOT_ENDED)
     tree = recorded_tree(run_id)
-    chosen = _chosen(run, tree, asked.wanted)
+    chosen = _chosen(run, tree, options.wanted)
     plan = plan_of(tree, run_id, {call.id for call in chosen}, now)
     deployments = _deployments_of([run])
-    obstacle = _obstacle(run, deployments, asked.process) or _refusal_of_masked(run)
+    obstacle = _obstacle(run, deployments, options.process) or _refusal_of_masked(run)
     if not obstacle and not chosen and run.state_type == StateType.COMPLETED:
         obstacle = NOTHING_FAILED
     return Preview(run, chosen, plan, obstacle, notes=_notes(run, deployments.get(run.deployment_id), chosen, plan))
@@ -157,14 +157,14 @@ def _judged(runs: Sequence[FlowRun], proposed: State, now: datetime) -> dict[UUI
     return {run_id: outcome.refusal for run_id, outcome in outcomes.items() if outcome.refusal}
 
 
-def _first_state(asked: AskedRetry, now: datetime) -> State:
-    message = f"Retried from {_asked_for(asked.wanted)}."
-    if asked.process is not None:
+def _first_state(options: RetryOptions, now: datetime) -> State:
+    message = f"Retried from {_described(options.wanted)}."
+    if options.process is not None:
         return State(type=StateType.PENDING, message=message)
-    return scheduled(now, message=message) if asked.new_run else awaiting_retry(now, message=message)
+    return scheduled(now, message=message) if options.new_run else awaiting_retry(now, message=message)
 
 
-def _asked_for(wanted: Sequence[str]) -> str:
+def _described(wanted: Sequence[str]) -> str:
     return listed(["the failed tasks" if one == FAILED else one for one in wanted], _NAMED)
 
 
@@ -215,65 +215,65 @@ class Retried:
     retry: RunRetry | None = field(default=None)
 
 
-def retry_from_tasks(*, run_id: UUID, asked: AskedRetry, now: datetime, author: str = "") -> Retried:
+def retry_from_tasks(*, run_id: UUID, options: RetryOptions, now: datetime, author: str = "") -> Retried:
     """Retry a finished run from some of its tasks. Raises what `preview_retry` raises, RetryTaken and RunMoved."""
-    if known := _known(run_id, asked):
+    if known := _known(run_id, options):
         return known
     # Before the transaction: reading thousands of calls must not hold up other writers.
-    return _carry_out(_weighed(run_id, asked, now), asked, now, author)
+    return _carry_out(_weighed(run_id, options, now), options, now, author)
 
 
-def _carry_out(preview: Preview, asked: AskedRetry, now: datetime, author: str) -> Retried:
+def _carry_out(preview: Preview, options: RetryOptions, now: datetime, author: str) -> Retried:
     if not preview.obstacle:
-        return _begin(preview, asked, now, author)
+        return _begin(preview, options, now, author)
     run = preview.run
     # The obstacle may be that the same request, sent twice, has begun the retry while the calls were read.
-    if known := _known(run.pk, asked):
+    if known := _known(run.pk, options):
         return known
     note("flow-run", run.pk, name=run.name, refused=preview.obstacle)
     return Retried(Outcome(Abort(preview.obstacle), None, False, ()), run.pk, preview)
 
 
-def _known(run_id: UUID, asked: AskedRetry) -> Retried | None:
-    known: RunRetry | None = RunRetry.objects.filter(pk=asked.id).first() if asked.id else None
+def _known(run_id: UUID, options: RetryOptions) -> Retried | None:
+    known: RunRetry | None = RunRetry.objects.filter(pk=options.id).first() if options.id else None
     if known is None:
         return None
-    if known.source_id != run_id or known.is_new_run != asked.new_run:
-        raise RetryTaken(id=asked.id)
+    if known.source_id != run_id or known.is_new_run != options.new_run:
+        raise RetryTaken(id=options.id)
     run = FlowRun.objects.select_related("flow").get(pk=known.flow_run_id)
     return Retried(Outcome(ACCEPT, None, False, ()), known.flow_run_id, Preview(run, (), Plan()), known)
 
 
 @repeated_on_conflict
-def _begin(preview: Preview, asked: AskedRetry, now: datetime, author: str) -> Retried:
+def _begin(preview: Preview, options: RetryOptions, now: datetime, author: str) -> Retried:
     run = preview.run
     with write_transaction():
         lock(FLOW_RUNS, [run.pk])
-        if known := _known(run.pk, asked):
+        if known := _known(run.pk, options):
             return known
         if not FlowRun.objects.filter(pk=run.pk, state_id=run.state_id).exists():
             raise RunMoved(id=run.pk)
-        if asked.new_run:
-            new = _new_run(run, asked)
-            made, _ = create_flow_run(new=new, state=_first_state(asked, now), now=now)
+        if options.new_run:
+            new = _new_run(run, options)
+            made, _ = create_flow_run(new=new, state=_first_state(options, now), now=now)
             outcome, run_id, attempt = Outcome(ACCEPT, None, True, ()), made.pk, 1
-            note("flow-run", run.pk, name=run.name, after={"retried as": str(run_id), "from": list(asked.wanted)})
+            note("flow-run", run.pk, name=run.name, after={"retried as": str(run_id), "from": list(options.wanted)})
         else:
-            proposal = Proposal(_first_state(asked, now), now, author=author or None, policy=AGAIN_FLOW)
+            proposal = Proposal(_first_state(options, now), now, author=author or None, policy=AGAIN_FLOW)
             outcome, run_id, attempt = propose(FLOW_RUNS, run.pk, proposal), run.pk, run.run_count + 1
             if outcome.refusal:
                 return Retried(outcome, run_id, preview)
-            if asked.process is not None:
-                FlowRun.objects.filter(pk=run.pk).update(process=asked.process, updated=now)
-            note("flow-run", run.pk, name=run.name, after={"retried from": list(asked.wanted)})
+            if options.process is not None:
+                FlowRun.objects.filter(pk=run.pk).update(process=options.process, updated=now)
+            note("flow-run", run.pk, name=run.name, after={"retried from": list(options.wanted)})
         retry = RunRetry(
-            id=asked.id or uuid7(),
+            id=options.id or uuid7(),
             flow_run_id=run_id,
             source_id=run.pk,
             source_name=run.name,
             attempt=attempt,
             author=author,
-            chosen=list(asked.wanted),
+            chosen=list(options.wanted),
             again=[one.hex for one in preview.plan.set_aside],
             entered=[one.hex for one in preview.plan.entered],
             plan=preview.numbers(),
@@ -283,7 +283,7 @@ def _begin(preview: Preview, asked: AskedRetry, now: datetime, author: str) -> R
     return Retried(outcome, run_id, preview, retry)
 
 
-def _new_run(run: FlowRun, asked: AskedRetry) -> NewFlowRun:
+def _new_run(run: FlowRun, options: RetryOptions) -> NewFlowRun:
     """Return a new run with the properties of the old one."""
     policy: Mapping[str, Any] = run.empirical_policy
     return NewFlowRun(
@@ -303,7 +303,7 @@ def _new_run(run: FlowRun, asked: AskedRetry) -> NewFlowRun:
         work_queue_id=run.work_queue_id,
         work_queue_name=run.work_queue_name,
         infrastructure_document_id=run.infrastructure_document_id,
-        process=asked.process,
+        process=options.process,
         created_by={"id": str(run.pk), "type": "RETRY", "display_value": run.name},
         limited_by=limits_of(run.limited_by, run.job_variables, run.created_by),
     )
@@ -327,12 +327,12 @@ def weigh_one_of_many(*, run_id: UUID, wanted: Sequence[str], now: datetime) -> 
 
     Call it outside of a transaction: reading thousands of calls must not hold up other writers.
     """
-    return _weighed(run_id, AskedRetry(wanted=wanted), now)
+    return _weighed(run_id, RetryOptions(wanted=wanted), now)
 
 
 def retry_one_of_many(*, preview: Preview, wanted: Sequence[str], now: datetime, author: str) -> str:
     """Carry out a planned retry, and return the reason for a refusal. Raises RunMoved."""
-    return _carry_out(preview, AskedRetry(wanted=wanted), now, author).outcome.refusal
+    return _carry_out(preview, RetryOptions(wanted=wanted), now, author).outcome.refusal
 
 
 def shared_reason(error: DomainError) -> str:
@@ -364,4 +364,4 @@ def refusals_to_retry_from(runs: Sequence[FlowRun], *, wanted: Sequence[str], no
             elif run.pk not in called and run.state_type == StateType.COMPLETED and len(wanted) == 1:
                 refused[run.pk] = NOTHING_FAILED
     left = [run for run in ended if run.pk not in refused]
-    return refused | _judged(left, _first_state(AskedRetry(wanted=wanted), now), now)
+    return refused | _judged(left, _first_state(RetryOptions(wanted=wanted), now), now)

@@ -145,11 +145,11 @@ def lookup(mapping: dict[Any, Any], key: Any) -> Any:
 
 
 @register.filter
-def spoke(trail: list[list[str]]) -> list[list[str]]:
+def with_reasons(trail: list[list[str]]) -> list[list[str]]:
     """Return the judgements of rules that did more than accept without a reason."""
     return [line for line in trail if line[1] != "accept" or line[2]]
 
 
 @register.filter
-def silent(trail: list[list[str]]) -> list[list[str]]:
+def without_reasons(trail: list[list[str]]) -> list[list[str]]:
     return [line for line in trail if line[1] == "accept" and not line[2]]

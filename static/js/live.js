@@ -5,11 +5,11 @@
 (() => {
   // Times in milliseconds, and numbers of lines and rows.
   const QUICKEST = 250, POLL = 5000, POLL_IDLE = 15000, IDLE_AFTER = 60000, SILENT_AFTER = 40000, LONG = 10000, LOOK_AGAIN = 60000;
-  const SAY_EVERY = 10000, LONGEST_LOG = 2000, MOST_HELD = 100, OVERLAP = 10000, OVERLAP_LINES = 200;
+  const ANNOUNCE_EVERY = 10000, LONGEST_LOG = 2000, MOST_HELD = 100, OVERLAP = 10000, OVERLAP_LINES = 200;
 
   const body = document.body;
   const control = document.getElementById("live-control");
-  const said = document.getElementById("live-said");
+  const status = document.getElementById("live-announcement");
   const states = new Map(), queues = new Map(), choices = new Map();
   // The place for requests, and the one from which another connection must start.
   let place = body.dataset.livePlace || "", since = place;
@@ -17,7 +17,7 @@
   let isKnown = false;
   let paused = sessionStorage.getItem("orion-live") === "paused";
   // When the last message arrived, and when the page was last known to be up to date.
-  let heard = Date.now(), current = Date.now(), moved = Date.now(), polled = Date.now(), ticked = Date.now();
+  let receivedAt = Date.now(), current = Date.now(), moved = Date.now(), polled = Date.now(), ticked = Date.now();
 
   const parts = () => [...document.querySelectorAll("[data-live]")];
   const topicsOf = (part) => part.dataset.live.split(/\s+/).filter(Boolean);
@@ -35,13 +35,13 @@
     const one = new WebSocket(new URL(body.dataset.liveSocket, location.href).href.replace(/^http/, "ws"));
     socket = one;
     one.onopen = () => {
-      heard = Date.now();
+      receivedAt = Date.now();
       topics = "";
       subscribe();
     };
     one.onmessage = (event) => {
       const message = JSON.parse(event.data);
-      heard = Date.now();
+      receivedAt = Date.now();
       failures = 0;
       place = message.at;
       since = message.since ?? place;
@@ -219,7 +219,7 @@
   function morph(part, fresh) {
     const anchor = pointedAt();
     const top = anchor?.getBoundingClientRect().top;
-    const before = part.querySelector("[data-say]")?.textContent.trim();
+    const before = part.querySelector("[data-announce]")?.textContent.trim();
     const flashes = [];
     const morphed = Idiomorph.morph(part, fresh, {
       morphStyle: "outerHTML",
@@ -247,8 +247,8 @@
     }
     const now = document.getElementById(part.id);
     if (now?.dataset.liveTitle) document.title = now.dataset.liveTitle;
-    const word = now?.querySelector("[data-say]");
-    if (word && before && word.textContent.trim() !== before) say(`${word.dataset.say} ${word.textContent.trim()}`);
+    const word = now?.querySelector("[data-announce]");
+    if (word && before && word.textContent.trim() !== before) announce(`${word.dataset.announce} ${word.textContent.trim()}`);
     return morphed;
   }
 
@@ -311,7 +311,7 @@
     const text = `${words}: show`;
     if (holder.firstChild.textContent !== text) {
       holder.firstChild.textContent = text;
-      say(words);
+      announce(words);
     }
   }
 
@@ -405,15 +405,15 @@
 
   // --- status messages ---
 
-  let sayAt = 0, toSay = "", sayTimer = 0;
+  let announcedAt = 0, announcement = "", announceTimer = 0;
 
-  function say(text) {
-    toSay = text;
-    sayTimer ||= setTimeout(() => {
-      sayTimer = 0;
-      sayAt = Date.now();
-      said.textContent = toSay;
-    }, Math.min(SAY_EVERY, Math.max(0, sayAt + SAY_EVERY - Date.now())));
+  function announce(text) {
+    announcement = text;
+    announceTimer ||= setTimeout(() => {
+      announceTimer = 0;
+      announcedAt = Date.now();
+      status.textContent = announcement;
+    }, Math.min(ANNOUNCE_EVERY, Math.max(0, announcedAt + ANNOUNCE_EVERY - Date.now())));
   }
 
   const age = (since) => {
@@ -432,7 +432,7 @@
   function show() {
     const all = parts();
     if (socket?.readyState === WebSocket.OPEN && ![...queues.values()].some((queue) => queue.request || queue.dirty.size)) {
-      current = Math.max(current, heard);
+      current = Math.max(current, receivedAt);
     }
     const [name, word, title] = stand();
     // A page that was just loaded has nothing to say before its connection stands, fails, or takes long.
@@ -463,14 +463,14 @@
     const now = Date.now();
     // The clock was set back.
     if (now < ticked) {
-      [heard, current, moved, polled] = [heard, current, moved, polled].map((one) => Math.min(one, now));
+      [receivedAt, current, moved, polled] = [receivedAt, current, moved, polled].map((one) => Math.min(one, now));
       for (const state of states.values()) state.checked = 0;
       for (const request of requests()) request.began = Math.min(request.began, now);
     }
     ticked = now;
     if (watches()) {
       // No message at all arrived, not even a keepalive: the machine slept, or a proxy dropped the connection.
-      const isSilent = socket && now - heard > SILENT_AFTER;
+      const isSilent = socket && now - receivedAt > SILENT_AFTER;
       for (const request of requests()) {
         if (!isSilent && now - request.began <= SILENT_AFTER) continue;
         // The connection is gone; the server is not slow.

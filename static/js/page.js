@@ -181,7 +181,7 @@ new MutationObserver(show).observe(document.body, { childList: true, subtree: tr
 
   // --- the palette ---
 
-  let dialog, input, list, said, asking, timer, before;
+  let dialog, input, list, status, asking, timer, before;
 
   function build() {
     dialog = document.createElement("dialog");
@@ -192,7 +192,7 @@ new MutationObserver(show).observe(document.body, { childList: true, subtree: tr
       <ul id="palette-options" role="listbox" aria-label="Results"></ul>
       <p class="visually-hidden" role="status"></p><p class="keys muted"><kbd>↑</kbd> <kbd>↓</kbd> choose · <kbd>Enter</kbd> open · <kbd>Esc</kbd> close</p>`;
     document.body.append(dialog);
-    [input, list, said] = [dialog.querySelector("input"), dialog.querySelector("ul"), dialog.querySelector("[role=status]")];
+    [input, list, status] = [dialog.querySelector("input"), dialog.querySelector("ul"), dialog.querySelector("[role=status]")];
     input.addEventListener("input", () => {
       clearTimeout(timer);
       timer = setTimeout(ask, 80);
@@ -224,11 +224,11 @@ new MutationObserver(show).observe(document.body, { childList: true, subtree: tr
       list.innerHTML = html;
       list.dataset.for = query.get("q");
       select(list.firstElementChild);
-      said.textContent = `${list.children.length} results`;
+      status.textContent = `${list.children.length} results`;
     } catch (error) {
       if (error.name === "AbortError") return;
       list.replaceChildren();
-      said.textContent = "The server does not answer.";
+      status.textContent = "The server does not answer.";
     }
   }
 

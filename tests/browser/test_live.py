@@ -242,7 +242,7 @@ def test_the_page_of_a_run_follows_it_to_its_end(page: Page, server: RunningServ
     expect(page.locator(f"#task-{task}")).to_contain_text("KeyError", timeout=PATIENCE)
     expect(page.locator("#live-facts")).to_contain_text("customer_id", timeout=PATIENCE)
     expect(page).to_have_title(re.compile("^Failed"), timeout=PATIENCE)
-    expect(page.locator("#live-said")).to_contain_text("This run:", timeout=PATIENCE)
+    expect(page.locator("#live-announcement")).to_contain_text("This run:", timeout=PATIENCE)
 
 
 @pytest.mark.short

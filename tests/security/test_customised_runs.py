@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from deployments.blocks.services.variables import create_variable
-from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
+from deployments.definitions.services.runs import RunOptions, create_run_of_deployment
 from deployments.models import Deployment, Lease
 from orchestration.authors import acting_for
 from orion_site.accounts.users import set_active, set_roles
@@ -209,10 +209,10 @@ def test_a_run_of_two_named_deployers_reaches_what_both_are_named_for(
 def test_job_variables_of_an_automation_are_those_of_its_author(
     dora: Asker, agent: Agent, made: dict[str, Any], theirs: Deployment
 ):
-    asked = AskedRun(job_variables=EVIL, created_by={"id": str(uuid4()), "type": "AUTOMATION", "display_value": "x"})
+    asked = RunOptions(job_variables=EVIL, created_by={"id": str(uuid4()), "type": "AUTOMATION", "display_value": "x"})
 
     with acting_for(User.objects.get(username="dora").pk, "deployments.run", "runs.customise"):
-        run, _ = create_run_of_deployment(deployment_id=UUID(made["id"]), asked=asked, state=None, now=timezone.now())
+        run, _ = create_run_of_deployment(deployment_id=UUID(made["id"]), options=asked, state=None, now=timezone.now())
 
     assert reached(claimed(agent, str(run.pk)), theirs) == NONE
 
@@ -285,9 +285,9 @@ def test_job_variables_that_nobody_is_known_to_have_set_leave_a_run_without_righ
 def test_job_variables_that_the_owner_of_the_server_sets_limit_nothing(
     admin: Asker, agent: Agent, made: dict[str, Any], theirs: Deployment
 ):
-    asked = AskedRun(job_variables=EVIL, created_by=by("AUTOMATION"))
+    asked = RunOptions(job_variables=EVIL, created_by=by("AUTOMATION"))
 
-    run, _ = create_run_of_deployment(deployment_id=UUID(made["id"]), asked=asked, state=None, now=timezone.now())
+    run, _ = create_run_of_deployment(deployment_id=UUID(made["id"]), options=asked, state=None, now=timezone.now())
 
     assert reached(claimed(agent, str(run.pk)), theirs) == ALL
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
+from deployments.definitions.services.runs import RunOptions, create_run_of_deployment
 from deployments.dispatch.services.agents import leave
 from deployments.dispatch.services.attempt_exit import Cause, ProcessExit, describe_exit, release_by_force, revoke
 from deployments.errors import AgentNameTaken
@@ -129,7 +129,8 @@ def test_a_run_that_its_agent_ended_before_it_began_is_never_lost(crash_retries,
 def test_a_process_that_was_killed_before_it_began_is_a_crash_within_the_budget_of_its_deployment():
     agent, queue = make_agent(), make_queue()
     deployment = make_deployment(queue, crash_retries=1)
-    run = create_run_of_deployment(deployment_id=deployment.pk, asked=AskedRun(), state=scheduled(NOON), now=NOON)[0]
+    options = RunOptions()
+    run = create_run_of_deployment(deployment_id=deployment.pk, options=options, state=scheduled(NOON), now=NOON)[0]
 
     for second in range(2):
         (claim,) = agent.claim(later(second))

@@ -68,9 +68,7 @@ def test_a_backfill_that_ended_long_ago_is_forgotten_with_its_times():
 
 
 def backfill(deployment: Deployment | None = None, **more) -> Backfill:
-    return create_backfill(
-        deployment_id=(deployment or make_deployment(make_queue())).pk, asked=asked(**more), now=NOON
-    )
+    return create_backfill(deployment_id=(deployment or make_deployment(make_queue())).pk, new=asked(**more), now=NOON)
 
 
 def runs_of(one: Backfill) -> list[FlowRun]:

@@ -164,7 +164,7 @@ def test_other_bulk_actions_are_carried_out(monkeypatch):
     runs = [make_flow_run("RUNNING") for _ in range(2)]
     first, _ = (
         bulk_actions.begin_bulk_action(
-            asked=bulk_actions.NewBulkAction(
+            new=bulk_actions.NewBulkAction(
                 action="cancel", runs=[(run.pk, run.name)], filter={}, author="ada", entrance="api"
             ),
             now=later(number),

@@ -39,7 +39,7 @@ def unhurried(monkeypatch):
 def begun(action: str, runs: list[FlowRun], **more) -> BulkAction:
     chosen = [(run.pk, run.name) for run in runs]
     asked = {"runs": chosen, "filter": {"query": ""}, "author": "ada", "entrance": "page", **more}
-    return begin_bulk_action(asked=NewBulkAction(action=action, **asked), now=NOON)
+    return begin_bulk_action(new=NewBulkAction(action=action, **asked), now=NOON)
 
 
 def failed_runs(number: int) -> list[FlowRun]:

@@ -20,7 +20,7 @@ from orchestration.services import propose_flow_run_state
 from orionflow.contract.ids import uuid7
 from runs.flow_runs.commands import retry_flow_run
 from runs.models import FlowRun, FlowRunState, TaskRun, TaskRunState
-from runs.retries.services import AskedRetry, retry_from_tasks
+from runs.retries.services import RetryOptions, retry_from_tasks
 from tests.factories import NOON, later, make_flow_run, make_limit, make_state, make_task_run
 from tests.recorded_runs import RESULT, chain, deployed_run, finish
 from tests.services.dispatching import make_agent, make_queue, report, start, waiting
@@ -79,7 +79,7 @@ def test_a_completed_run_that_is_retried_from_a_task_is_sound(of_deployment):
     finish(run, data=RESULT)
     process = None if of_deployment else {"pid": 1}
 
-    came = retry_from_tasks(run_id=run.pk, asked=AskedRetry(wanted=["b"], process=process), now=timezone.now())
+    came = retry_from_tasks(run_id=run.pk, options=RetryOptions(wanted=["b"], process=process), now=timezone.now())
 
     assert came.outcome.verdict == ACCEPT
     assert FlowRun.objects.get(pk=run.pk).state_type == ("SCHEDULED" if of_deployment else "PENDING")

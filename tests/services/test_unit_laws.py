@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deployments.definitions.services.deployments import create_deployment
-from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
+from deployments.definitions.services.runs import RunOptions, create_run_of_deployment
 from deployments.models import Deployment, Slot
 from deployments.schedules.services.schedules import NewSchedule
 from events.automations.services.automations import create_automation
@@ -199,7 +199,7 @@ def test_a_planned_run_is_recorded_as_one_on_request(watched: bool):
     asked = make_deployment()
     for run in planned:
         state = scheduled(run.expected_start_time, message="Flow run scheduled")
-        create_run_of_deployment(deployment_id=asked.pk, asked=AskedRun(), state=state, now=NOON)
+        create_run_of_deployment(deployment_id=asked.pk, options=RunOptions(), state=state, now=NOON)
     on_request, events = _of(asked.pk)
     assert list(map(_columns, planned)) == list(map(_columns, on_request))
     assert planned_events == events == (["prefect.flow-run.Scheduled"] * len(planned) if watched else [])

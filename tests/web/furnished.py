@@ -177,7 +177,7 @@ def cancelled_in_bulk(run: FlowRun, text: str, now: datetime) -> dict[str, Any]:
     command = NewBulkAction(
         action="cancel", runs=[(run.pk, text)], filter={"query": text}, author=text, entrance="page"
     )
-    bulk = finish_at_once(bulk_id=begin_bulk_action(asked=command, now=now).pk, now=now)
+    bulk = finish_at_once(bulk_id=begin_bulk_action(new=command, now=now).pk, now=now)
     type(bulk).objects.update(reasons={text: 1})
     BulkRun.objects.update(reason=text)
     return {"bulk_id": bulk.pk}
@@ -201,7 +201,7 @@ def failed_by(run: FlowRun, text: str, now: datetime) -> dict[str, Any]:
 def planned(deployment: Deployment, text: str, now: datetime) -> dict[str, Any]:
     """A backfill, a search for flows with its answer, and a calendar that a schedule follows."""
     asked = NewBackfill(start=now - timedelta(days=3), end=now, definition=HOURLY, parameters={text: text})
-    backfill = create_backfill(deployment_id=deployment.pk, asked=asked, now=now)
+    backfill = create_backfill(deployment_id=deployment.pk, new=asked, now=now)
     type(backfill).objects.update(name=text, calendars=[text], problem=text, work_queue_name=text, time_parameter=text)
     source = CodeSource(SourceKind.MODULE, text)
     search = ask_for_flows(source=source, pool_name=WorkPool.objects.all()[0].name, queue_name=text, now=now)

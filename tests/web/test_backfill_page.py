@@ -48,7 +48,7 @@ def made(deployment: Deployment, days: int = 4, **more) -> Backfill:
         definition={"interval": 86_400, "timezone": "UTC"},
         **more,
     )
-    return create_backfill(deployment_id=deployment.pk, asked=asked, now=timezone.now())
+    return create_backfill(deployment_id=deployment.pk, new=asked, now=timezone.now())
 
 
 def text_of(answer) -> str:
@@ -214,7 +214,7 @@ def test_times_are_paged(browser: Client, nightly: Deployment):
         end=datetime(2026, 1, 6, tzinfo=UTC),
         definition={"interval": 3_600, "timezone": "UTC"},
     )
-    one = create_backfill(deployment_id=nightly.pk, asked=asked, now=timezone.now())
+    one = create_backfill(deployment_id=nightly.pk, new=asked, now=timezone.now())
 
     path, seen = f"/backfills/{one.pk}?tab=left", []
     while path:
@@ -231,7 +231,7 @@ def test_times_between_minutes_are_shown_with_their_seconds(browser: Client, nig
         end=datetime(2026, 1, 1, 0, 2, tzinfo=UTC),
         definition={"interval": 90, "timezone": "UTC"},
     )
-    one = create_backfill(deployment_id=nightly.pk, asked=asked, now=timezone.now())
+    one = create_backfill(deployment_id=nightly.pk, new=asked, now=timezone.now())
 
     rows = browser.get(f"/backfills/{one.pk}?tab=left").context["found"].rows
 

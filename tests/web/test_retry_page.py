@@ -9,7 +9,7 @@ from django.test import Client
 from django.utils import timezone
 
 from runs.models import FlowRun, RunRetry
-from runs.retries.services import AskedRetry, report_outcome, retry_from_tasks
+from runs.retries.services import RetryOptions, report_outcome, retry_from_tasks
 from tests.factories import make_flow_run, make_state, state_of
 from tests.recorded_runs import RESULT, call, chain, deployed_run, finish
 from tests.web.conftest import HOSTILE
@@ -84,7 +84,7 @@ def test_the_same_form_sent_twice_is_one_new_run(browser: Client, run: FlowRun):
 
 def test_both_runs_link_each_other_and_the_attempt_lists_what_it_reused(browser: Client, run: FlowRun):
     now = timezone.now()
-    came = retry_from_tasks(run_id=run.pk, asked=AskedRetry(wanted=["c"], new_run=True), now=now)
+    came = retry_from_tasks(run_id=run.pk, options=RetryOptions(wanted=["c"], new_run=True), now=now)
     report_outcome(run_id=came.flow_run_id, attempt=1, reused=212, again=31, new=0, now=now)
 
     old, new = text_of(browser.get(f"/runs/{run.pk}")), text_of(browser.get(f"/runs/{came.flow_run_id}"))

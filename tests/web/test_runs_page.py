@@ -330,12 +330,14 @@ def test_parameters_are_found_by_names_in_any_script(browser: Client):
 def test_an_unreadable_query_is_explained(browser: Client, query: str, problem: str):
     answer = browser.get(f"/runs?{urlencode({'q': query})}")
 
-    assert any(problem in one for one in answer.context["asked"].problems)
+    assert any(problem in one for one in answer.context["requested"].problems)
     assert problem in unescape(answer.content.decode())
 
 
 def test_each_term_of_a_query_is_a_chip_that_is_removed_alone(browser: Client):
-    chips = browser.get(f"/runs?{urlencode({'q': 'brave param.customer=7 -tag:test otter'})}").context["asked"].chips
+    chips = (
+        browser.get(f"/runs?{urlencode({'q': 'brave param.customer=7 -tag:test otter'})}").context["requested"].chips
+    )
 
     assert [(chip.label, chip.value) for chip in chips] == [
         ("query", "brave otter"),

@@ -55,8 +55,8 @@ class CreateBackfill(Operation):
         queue = {"work_queue_name": another_queue(body.deployment_id, body.work_queue_name)}
         refuse_fields(self.request, Action.CUSTOMISE_RUNS, queue, WHERE_AND_HOW)
         with reporting_bad_templates():
-            asked = _asked(body, name=body.name)
-            made = create_backfill(deployment_id=body.deployment_id, asked=asked, now=current_time())
+            new = _new_backfill(body, name=body.name)
+            made = create_backfill(deployment_id=body.deployment_id, new=new, now=current_time())
         return Response(_answer(made), status=201)
 
 
@@ -72,7 +72,7 @@ class PreviewBackfill(Operation):
         if deployment is None:
             raise DeploymentNotFound(id=body.deployment_id)
         with reporting_bad_templates():
-            plan = planned_backfill(deployment, _asked(body), current_time())
+            plan = planned_backfill(deployment, _new_backfill(body), current_time())
         return {
             "runs": len(plan.times),
             "times": _listed(plan.times),
@@ -145,7 +145,7 @@ class CancelBackfill(Operation):
         cancel_backfill(backfill_id=id, now=current_time(), author=self.request.user.name)
 
 
-def _asked(body: contract.BackfillRequest, name: str | None = None) -> NewBackfill:
+def _new_backfill(body: contract.BackfillRequest, name: str | None = None) -> NewBackfill:
     calendars, parameters = body.calendars, body.parameters
     if body.schedule is not None:
         definition = definition_of(body.schedule)

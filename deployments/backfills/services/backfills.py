@@ -26,35 +26,35 @@ ENDED = (Backfill.Status.CANCELLED, Backfill.Status.DONE)
 
 
 @repeated_on_conflict
-def create_backfill(*, deployment_id: UUID, asked: NewBackfill, now: datetime) -> Backfill:
+def create_backfill(*, deployment_id: UUID, new: NewBackfill, now: datetime) -> Backfill:
     """Store a backfill with all of its times. The service of backfills creates the runs.
 
     Raises DeploymentNotFound, BackfillExists, MadeAlready, UnreadableName, BadBackfill, CalendarNotFound, BadTemplate
     and ParametersMisfit.
     """
     with write_transaction():
-        refuse_made(Backfill, asked.id, "a backfill")
+        refuse_made(Backfill, new.id, "a backfill")
         deployment = Deployment.objects.filter(pk=deployment_id).first()
         if deployment is None:
             raise DeploymentNotFound(id=deployment_id)
-        refuse_another_queue(deployment, asked.work_queue_name)
-        plan = planned_backfill(deployment, asked, now)
+        refuse_another_queue(deployment, new.work_queue_name)
+        plan = planned_backfill(deployment, new, now)
         if not plan.times:
             raise BadBackfill(reason=_why_nothing(bool(plan.completed), bool(plan.left_out)))
         backfill = Backfill(
-            id=asked.id or uuid7(),
-            name=_free_name(deployment, asked, plan.start, plan.end),
+            id=new.id or uuid7(),
+            name=_free_name(deployment, new, plan.start, plan.end),
             deployment=deployment,
             start=plan.start,
             end=plan.end,
             definition=plan.definition,
-            calendars=list(asked.calendars),
-            parameters=asked.parameters,
-            time_parameter=asked.time_parameter,
-            newest_first=asked.newest_first,
-            at_once=min(asked.at_once, MOST_AT_ONCE),
-            again=asked.again,
-            work_queue_name=asked.work_queue_name,
+            calendars=list(new.calendars),
+            parameters=new.parameters,
+            time_parameter=new.time_parameter,
+            newest_first=new.newest_first,
+            at_once=min(new.at_once, MOST_AT_ONCE),
+            again=new.again,
+            work_queue_name=new.work_queue_name,
             total=len(plan.times),
             author=asking_user(),
             created=now,
@@ -115,13 +115,13 @@ def _why_nothing(has_completed: bool, has_left_out: bool) -> str:
     return "The schedule names no time between the start and the end."
 
 
-def _free_name(deployment: Deployment, asked: NewBackfill, start: datetime, end: datetime) -> str:
+def _free_name(deployment: Deployment, new: NewBackfill, start: datetime, end: datetime) -> str:
     taken = Backfill.objects.filter
-    if asked.name:
-        if taken(name=asked.name).exists():
-            raise BackfillExists(name=asked.name)
-        refuse_unreadable(asked.name)
-        return asked.name
+    if new.name:
+        if taken(name=new.name).exists():
+            raise BackfillExists(name=new.name)
+        refuse_unreadable(new.name)
+        return new.name
     base = f"{deployment.name[:200]}-{start:%Y-%m-%d}-{end:%Y-%m-%d}"
     # Names are unique: if another backfill takes this one at the same moment, all of it is repeated.
     names = (base if number == 1 else f"{base}-{number}" for number in count(1))

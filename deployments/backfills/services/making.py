@@ -13,7 +13,7 @@ from deployments.backfills.core.times import NamedTime
 from deployments.backfills.selectors import waits_for_others
 from deployments.backfills.services.planning import parameters_of
 from deployments.definitions.core.hydration import BadTemplate
-from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
+from deployments.definitions.services.runs import RunOptions, create_run_of_deployment
 from deployments.models import Backfill, BackfillTime, Deployment
 from deployments.schedules.core import ScheduleError, read_definition
 from orchestration.authors import refusal
@@ -89,7 +89,7 @@ def _make(backfill: Backfill, times: list[BackfillTime], now: datetime) -> int:
         for time in times:
             run, _ = create_run_of_deployment(
                 deployment_id=backfill.deployment_id,
-                asked=_asked(backfill, backfill.deployment, NamedTime(time.at, time.at.astimezone(zone))),
+                options=_run_options(backfill, backfill.deployment, NamedTime(time.at, time.at.astimezone(zone))),
                 state=None,
                 now=now,
             )
@@ -102,10 +102,10 @@ def _make(backfill: Backfill, times: list[BackfillTime], now: datetime) -> int:
     return made
 
 
-def _asked(backfill: Backfill, deployment: Deployment, time: NamedTime) -> AskedRun:
+def _run_options(backfill: Backfill, deployment: Deployment, time: NamedTime) -> RunOptions:
     # With the deployment's own overlap policy, a run could be skipped or cancelled; a run of a backfill waits instead.
     policy = {} if deployment.overlap == "allow" else {"overlap": "queue"}
-    return AskedRun(
+    return RunOptions(
         tags=[backfill.tag],
         parameters=parameters_of(deployment, backfill.parameters, backfill.time_parameter, time),
         context={"backfill": backfill.name, "scheduled_start_time": time.local.isoformat()},

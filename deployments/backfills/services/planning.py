@@ -71,27 +71,27 @@ def schedule_to_follow(deployment_id: UUID, schedule_id: UUID | None) -> Schedul
     return found[0]
 
 
-def planned_backfill(deployment: Deployment, asked: NewBackfill, now: datetime) -> BackfillPlan:
+def planned_backfill(deployment: Deployment, new: NewBackfill, now: datetime) -> BackfillPlan:
     """Return the plan of a backfill. Raises BadBackfill, CalendarNotFound, BadTemplate and ParametersMisfit."""
-    definition = _definition(asked)
+    definition = _definition(new)
     try:
-        start, end = moment_in(definition, asked.start), min(moment_in(definition, asked.end), now)
+        start, end = moment_in(definition, new.start), min(moment_in(definition, new.end), now)
         if start > end:
-            reason = "after the end" if moment_in(definition, asked.end) < start else "in the future"
+            reason = "after the end" if moment_in(definition, new.end) < start else "in the future"
             raise BadBackfill(reason=f"The start lies {reason}; a backfill is for times that have passed.")
-        texts = [calendar.ics for calendar in calendars_named(set(asked.calendars))]
+        texts = [calendar.ics for calendar in calendars_named(set(new.calendars))]
         named = times_between(completed(definition, start), start, end, Exclusions.from_ics(texts) if texts else None)
     except ScheduleError as error:
         raise BadBackfill(reason=str(error)) from None
-    done = set() if asked.again else completed_times(deployment.pk, start, end)
+    done = set() if new.again else completed_times(deployment.pk, start, end)
     left_out = [one for one in named if one.left_out_by is not None]
     wanted = [one for one in named if one.left_out_by is None]
     times = [one for one in wanted if one.at not in done]
-    if asked.newest_first:
+    if new.newest_first:
         times.reverse()
-    first = parameters_of(deployment, asked.parameters, asked.time_parameter, times[0]) if times else {}
+    first = parameters_of(deployment, new.parameters, new.time_parameter, times[0]) if times else {}
     if times:
-        _refuse_odd(deployment, asked, first)
+        _refuse_odd(deployment, new, first)
     skipped = [one for one in wanted if one.at in done]
     return BackfillPlan(start, end, definition, times, left_out, skipped, first)
 
@@ -105,22 +105,22 @@ def parameters_of(
     return {**parameters, time_parameter: value_of(time, deployment.parameter_openapi_schema, time_parameter)}
 
 
-def _definition(asked: NewBackfill) -> dict[str, Any]:
+def _definition(new: NewBackfill) -> dict[str, Any]:
     """Return the definition. An interval without an anchor counts from the start, which is then its first time."""
-    definition = asked.definition
+    definition = new.definition
     try:
         if "interval" in definition and definition.get("anchor_date") is None:
-            return {**definition, "anchor_date": moment_in(definition, asked.start).isoformat()}
+            return {**definition, "anchor_date": moment_in(definition, new.start).isoformat()}
     except ScheduleError as error:
         raise BadBackfill(reason=str(error)) from None
     return definition
 
 
-def _refuse_odd(deployment: Deployment, asked: NewBackfill, first: Mapping[str, Any]) -> None:
+def _refuse_odd(deployment: Deployment, new: NewBackfill, first: Mapping[str, Any]) -> None:
     schema = deployment.parameter_openapi_schema or {}
     known = schema.get("properties") or {}
-    if asked.time_parameter and known and asked.time_parameter not in known:
-        raise BadBackfill(reason=f"The flow has no parameter {asked.time_parameter!r}; it takes {', '.join(known)}.")
+    if new.time_parameter and known and new.time_parameter not in known:
+        raise BadBackfill(reason=f"The flow has no parameter {new.time_parameter!r}; it takes {', '.join(known)}.")
     filled = filled_in({**deployment.parameters, **first})
     if deployment.enforce_parameter_schema:
         refuse_misfits(deployment.name, filled, deployment.parameter_openapi_schema)

@@ -12,7 +12,7 @@ from uuid import UUID
 from rest_framework.response import Response
 
 from deployments.definitions.core.hydration import BadTemplate
-from deployments.definitions.services.runs import AskedRun, create_run_of_deployment, is_own_queue
+from deployments.definitions.services.runs import RunOptions, create_run_of_deployment, is_own_queue
 from deployments.models import Deployment
 from deployments.schedules.core.horizon import Horizon
 from deployments.schedules.services.planning_on_demand import plan_deployment
@@ -55,14 +55,14 @@ class CreateFlowRunFromDeployment(Operation):
             refuse_held_by_others(self.request, caller)
         now = current_time()
         state = proposed_state(body.state, keep_identity=False) if body.state else None
-        asked = asked_run(body)
+        options = run_options(body)
         actor = self.request.user
         by_run = {"id": str(actor.run_id), "type": "FLOW_RUN", "display_value": str(actor)}
-        asked = replace(asked, created_by=made_by() if actor.run_id is None else by_run)
+        options = replace(options, created_by=made_by() if actor.run_id is None else by_run)
         with reporting_bad_templates():
-            run, created = create_run_of_deployment(deployment_id=id, asked=asked, state=state, now=now)
+            run, created = create_run_of_deployment(deployment_id=id, options=options, state=state, now=now)
         if not created and sees_in_part() and not FlowRun.objects.filter(pk=run.pk).exists():
-            raise IdempotencyKeyTaken(key=asked.idempotency_key)
+            raise IdempotencyKeyTaken(key=options.idempotency_key)
         # Show the run to the user who started it, even if the user's rights do not include the run.
         with seeing(None):
             return Response(flow_runs_out([run], now)[0], status=201 if created else 200)
@@ -99,13 +99,13 @@ def another_queue(deployment_id: UUID, queue_name: str | None) -> str | None:
     return None if deployment is not None and is_own_queue(deployment, queue_name) else queue_name
 
 
-def asked_run(sent: DeploymentFlowRunCreate) -> AskedRun:
+def run_options(sent: DeploymentFlowRunCreate) -> RunOptions:
     given: dict[str, Any] = {
         name: value
         for name in sent.model_fields_set - {"state", "empirical_policy"}
         if (value := getattr(sent, name)) is not None
     }
-    return AskedRun(**given, empirical_policy=policy_in(sent.empirical_policy))
+    return RunOptions(**given, empirical_policy=policy_in(sent.empirical_policy))
 
 
 @contextmanager

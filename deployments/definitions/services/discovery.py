@@ -13,7 +13,7 @@ from uuid import UUID
 
 from deployments.definitions.core.code_sources import CodeSource
 from deployments.definitions.services.deployments import create_deployment
-from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
+from deployments.definitions.services.runs import RunOptions, create_run_of_deployment
 from deployments.errors import DeploymentExists, JobVariablesMisfit
 from deployments.models import Deployment
 from deployments.schedules.services.schedules import NewSchedule
@@ -71,9 +71,9 @@ def ask_for_flows(*, source: CodeSource, pool_name: str, queue_name: str, now: d
             now=now,
         )
         # The user who asks names the code that is executed, so the run has only this user's rights to secrets.
-        asked = AskedRun(parameters=source.parameters(), created_by=made_by() or OWNER, finds_flows=True)
+        options = RunOptions(parameters=source.parameters(), created_by=made_by() or OWNER, finds_flows=True)
         try:
-            run, _ = create_run_of_deployment(deployment_id=deployment.pk, asked=asked, state=None, now=now)
+            run, _ = create_run_of_deployment(deployment_id=deployment.pk, options=options, state=None, now=now)
         except JobVariablesMisfit as error:
             reason = f"{str(error.details['reason']).rstrip('.')}. {WITHOUT_VARIABLES}"
             raise JobVariablesMisfit(pool=error.details["pool"], reason=reason) from error

@@ -29,7 +29,7 @@ from runs.naming import two_word_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AskedRun:
+class RunOptions:
     """The fields that a request sets for one run; the rest comes from the deployment."""
 
     name: str | None = None
@@ -55,7 +55,7 @@ _with_queue = Compiled(lambda id: Deployment.objects.select_related("work_queue_
 
 @repeated_on_conflict
 def create_run_of_deployment(
-    *, deployment_id: UUID, asked: AskedRun, state: State | None, now: datetime
+    *, deployment_id: UUID, options: RunOptions, state: State | None, now: datetime
 ) -> tuple[FlowRun, bool]:
     """Return the run, and whether it is new: a known idempotency key gives its run. Without a state it is due now.
 
@@ -65,14 +65,14 @@ def create_run_of_deployment(
         deployment = next(iter(_with_queue(deployment_id)), None)
         if deployment is None:
             raise DeploymentNotFound(id=deployment_id)
-        if deployment.entrypoint == FINDER_ENTRYPOINT and not asked.finds_flows:
+        if deployment.entrypoint == FINDER_ENTRYPOINT and not options.finds_flows:
             raise CodeInParameters
-        refuse_odd_job_variables(deployment.work_queue, deployment.job_variables, asked.job_variables, complete=True)
-        new = new_run_of(deployment, asked)
-        if asked.work_queue_name is not None:
-            refuse_another_queue(deployment, asked.work_queue_name)
-            queue_id = _queue_id(deployment, asked.work_queue_name, now)
-            new = replace(new, work_queue_id=queue_id, work_queue_name=asked.work_queue_name)
+        refuse_odd_job_variables(deployment.work_queue, deployment.job_variables, options.job_variables, complete=True)
+        new = new_run_of(deployment, options)
+        if options.work_queue_name is not None:
+            refuse_another_queue(deployment, options.work_queue_name)
+            queue_id = _queue_id(deployment, options.work_queue_name, now)
+            new = replace(new, work_queue_id=queue_id, work_queue_name=options.work_queue_name)
         run, created = create_flow_run(new=new, state=state or scheduled(now), now=now)
         if created:
             Deadline.objects.bulk_create(deadlines_of([(run.pk, run.expected_start_time)], deployment))
@@ -104,23 +104,23 @@ def update_job_variables(*, run_id: UUID, changes: Mapping[str, Any], now: datet
         FlowRun.objects.filter(pk=run_id).update(limited_by=limits)
 
 
-def new_run_of(deployment: Deployment, asked: AskedRun) -> NewFlowRun:
-    """Return the run that was asked for: what it inherits from its deployment, and what was asked in its place."""
+def new_run_of(deployment: Deployment, options: RunOptions) -> NewFlowRun:
+    """Return the run with these options, which take the place of what it would inherit from its deployment."""
     run = inherited_run(deployment)
     return replace(
         run,
-        name=asked.name or two_word_name(),
-        tags=merged_tags(run.tags, asked.tags),
-        parameters=_parameters(deployment, asked),
-        context=asked.context,
-        empirical_policy={**run.empirical_policy, **asked.empirical_policy},
-        job_variables=asked.job_variables,
-        parent_task_run_id=asked.parent_task_run_id,
-        infrastructure_document_id=asked.infrastructure_document_id or run.infrastructure_document_id,
-        idempotency_key=asked.idempotency_key,
-        created_by=asked.created_by,
-        limited_by=limits_with(asked.copied_limits, asking_user())
-        if asked.job_variables or asked.infrastructure_document_id
+        name=options.name or two_word_name(),
+        tags=merged_tags(run.tags, options.tags),
+        parameters=_parameters(deployment, options),
+        context=options.context,
+        empirical_policy={**run.empirical_policy, **options.empirical_policy},
+        job_variables=options.job_variables,
+        parent_task_run_id=options.parent_task_run_id,
+        infrastructure_document_id=options.infrastructure_document_id or run.infrastructure_document_id,
+        idempotency_key=options.idempotency_key,
+        created_by=options.created_by,
+        limited_by=limits_with(options.copied_limits, asking_user())
+        if options.job_variables or options.infrastructure_document_id
         else None,
     )
 
@@ -168,9 +168,9 @@ def deadlines_of(runs: Iterable[tuple[UUID, datetime | None]], deployment: Deplo
                 yield Deadline(flow_run_id=run_id, kind=kind, due=at + within)
 
 
-def _parameters(deployment: Deployment, asked: AskedRun) -> dict[str, Any]:
-    parameters = filled_in({**deployment.parameters, **asked.parameters})
-    enforced = asked.enforce_parameter_schema
+def _parameters(deployment: Deployment, options: RunOptions) -> dict[str, Any]:
+    parameters = filled_in({**deployment.parameters, **options.parameters})
+    enforced = options.enforce_parameter_schema
     if deployment.enforce_parameter_schema if enforced is None else enforced:
         refuse_misfits(deployment.name, parameters, deployment.parameter_openapi_schema)
     return parameters

@@ -75,7 +75,7 @@ class _Found:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Search:
     """Which runs are looked for, and how many of each line."""
 
     before: datetime | None
@@ -174,8 +174,8 @@ def _advice(
         return Advice()
     holding = holding_by_deployment()
     full, refused = full_deployments(holding), refused_rows("deployments.run", Deployment._meta.db_table)
-    asked = _Asked(before, after, among, limit, full, refused)
-    found = list(_first_of(lines, asked))
+    search = _Search(before, after, among, limit, full, refused)
+    found = list(_first_of(lines, search))
     if not found:
         return Advice()
     # Full deployments are not among them, so each has room for at least one run.
@@ -228,24 +228,24 @@ def _startable(after: datetime | None, before: datetime | None, full: Sequence[U
     return condition
 
 
-def _first_of(lines: Sequence[_Line], asked: _Asked) -> Iterator[_Found]:
+def _first_of(lines: Sequence[_Line], search: _Search) -> Iterator[_Found]:
     """Yield the first runs of each line, with one statement for many lines.
 
     On SQLite, the ORM does not support a `union` of queries with limits, so the compiled queries are joined here.
     """
-    at_once = max(min(_MOST_LINES, _MOST_VALUES // (len(asked.full) + len(asked.refused) + 10)), 1)
+    at_once = max(min(_MOST_LINES, _MOST_VALUES // (len(search.full) + len(search.refused) + 10)), 1)
     for start in range(0, len(lines), at_once):
         some = lines[start : start + at_once]
-        yield from _fetched([_first_of_line(line, asked) for line in some], some)
+        yield from _fetched([_first_of_line(line, search) for line in some], some)
 
 
-def _first_of_line(line: _Line, asked: _Asked) -> Statement:
-    limit, before, full, refused = min(asked.limit, line.room), asked.before, list(asked.full), list(asked.refused)
+def _first_of_line(line: _Line, search: _Search) -> Statement:
+    limit, before, full, refused = min(search.limit, line.room), search.before, list(search.full), list(search.refused)
     is_usual = line.queue is not None and not line.queue.filter and not line.fair_share
-    if is_usual and asked.after is None and (asked.among is FOR_AGENTS or asked.among is EVERY_RUN):
+    if is_usual and search.after is None and (search.among is FOR_AGENTS or search.among is EVERY_RUN):
         assert line.queue is not None
-        return _first_of_queue.statement(line.queue.pk, before, full, refused, limit, asked.among is FOR_AGENTS)
-    runs = _in_order(line.runs, asked.among & _startable(asked.after, before, full, refused))
+        return _first_of_queue.statement(line.queue.pk, before, full, refused, limit, search.among is FOR_AGENTS)
+    runs = _in_order(line.runs, search.among & _startable(search.after, before, full, refused))
     return first_of_each_deployment(runs, limit) if line.fair_share else _limited(runs, limit).query.sql_with_params()
 
 

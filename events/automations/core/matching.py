@@ -11,7 +11,7 @@ from uuid import UUID
 from orionflow.contract.kinds import RESOURCE_ROLE
 
 Labels = Mapping[str, str]
-Asked = Mapping[str, Sequence[str]]
+Patterns = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +47,13 @@ def fits(pattern: str, value: str | None) -> bool:
     return found != pattern.startswith("!")
 
 
-def covers(asked: Asked, labels: Labels) -> bool:
-    return all(any(fits(one, labels.get(label)) for one in patterns) for label, patterns in asked.items())
+def covers(required: Patterns, labels: Labels) -> bool:
+    return all(any(fits(one, labels.get(label)) for one in patterns) for label, patterns in required.items())
 
 
-def covers_any(asked: Asked, candidates: Iterable[Labels]) -> bool:
+def covers_any(required: Patterns, candidates: Iterable[Labels]) -> bool:
     """Whether one of the resources meets all conditions. Without conditions, no resource is needed."""
-    return not asked or any(covers(asked, one) for one in candidates)
+    return not required or any(covers(required, one) for one in candidates)
 
 
 def is_named(patterns: Iterable[str], event: str) -> bool:

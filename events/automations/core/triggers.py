@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from events.automations.core.matching import Asked, EventData, covers, covers_any, is_named
+from events.automations.core.matching import EventData, Patterns, covers, covers_any, is_named
 
 OF_AUTOMATIONS = "prefect.automation."
 
@@ -19,8 +19,8 @@ class EventTrigger:
 
     id: str
     reactive: bool
-    match: Asked
-    match_related: Asked
+    match: Patterns
+    match_related: Patterns
     after: frozenset[str]
     expect: frozenset[str]
     for_each: tuple[str, ...]
@@ -81,8 +81,8 @@ def read_trigger(given: Mapping[str, Any]) -> Trigger:
     return EventTrigger(
         id=given["id"],
         reactive=given["posture"] == "Reactive",
-        match=_asked(given["match"]),
-        match_related=_asked(given["match_related"]),
+        match=_patterns(given["match"]),
+        match_related=_patterns(given["match_related"]),
         after=frozenset(given["after"]),
         expect=frozenset(given["expect"]),
         for_each=tuple(sorted(given["for_each"])),
@@ -97,7 +97,7 @@ def _required(given: Mapping[str, Any], every: int) -> int:
     return 1 if given["require"] == "any" else int(given["require"])
 
 
-def _asked(labels: Mapping[str, str | list[str]]) -> Asked:
+def _patterns(labels: Mapping[str, str | list[str]]) -> Patterns:
     return {label: [value] if isinstance(value, str) else value for label, value in labels.items()}
 
 

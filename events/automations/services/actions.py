@@ -14,7 +14,7 @@ from django.db import OperationalError, transaction
 
 from deployments.blocks.services.known_secrets import learn_secrets
 from deployments.definitions.services.deployments import update_deployment
-from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
+from deployments.definitions.services.runs import RunOptions, create_run_of_deployment
 from deployments.errors import BlockDocumentNotFound, WorkPoolNotFound
 from deployments.models import BlockDocument, WorkPool
 from deployments.work.services.work_pools import update_work_pool
@@ -158,7 +158,7 @@ def _run_deployment(action_run: ActionRun, now: datetime) -> None:
     parameters = _filled(filled_parameters, action.get("parameters") or {}, action_run)
     if refused := refusal_of_masked(parameters):
         raise BadAutomation(reason=f"The deployment is not run: {refused}. Give it the name of a block instead.")
-    asked = AskedRun(
+    options = RunOptions(
         parameters=parameters,
         job_variables=action.get("job_variables") or {},
         idempotency_key=f"automation:{action_run.pk}",
@@ -168,7 +168,7 @@ def _run_deployment(action_run: ActionRun, now: datetime) -> None:
             "display_value": action_run.automation.name,
         },
     )
-    create_run_of_deployment(deployment_id=target(action_run, "deployment"), asked=asked, state=None, now=now)
+    create_run_of_deployment(deployment_id=target(action_run, "deployment"), options=options, state=None, now=now)
 
 
 def _deployment(paused: bool) -> Callable[[ActionRun, datetime], None]:

@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from orchestration.reading import reader
 from orchestration.tables import dialect
 from runs.lists.filters.searches import Ids
-from runs.lists.ways.asked import Asked
+from runs.lists.ways.list_request import ListRequest
 
 # Among this many times as many first runs as the page needs, and only for rows up to the second limit.
 SOUGHT, FARTHEST_SOUGHT = (5, 50), 1_000
@@ -22,11 +22,11 @@ SOUGHT, FARTHEST_SOUGHT = (5, 50), 1_000
 SORTED_WHOLE = "USE TEMP B-TREE FOR ORDER BY"
 
 
-def ids_of_page(asked: Asked) -> Ids | None:
-    if not asked.is_for_some:
+def ids_of_page(request: ListRequest) -> Ids | None:
+    if not request.is_for_some:
         return None
-    found = ids_among_first(asked.in_order(asked.matching), asked.in_order(asked.runs), asked.rows)
-    return None if found is None else asked.in_order(asked.runs.filter(pk__in=found))[asked.rows]
+    found = ids_among_first(request.in_order(request.matching), request.in_order(request.runs), request.rows)
+    return None if found is None else request.in_order(request.runs.filter(pk__in=found))[request.rows]
 
 
 def ids_among_first(ids: QuerySet[Any, Any], whole: QuerySet[Any, Any], rows: slice) -> list[UUID] | None:

@@ -13,7 +13,7 @@ from orchestration.tables import dialect
 from runs.lists.filters.patterns import has_part
 from runs.lists.filters.searches import Ids
 from runs.lists.filters.sorts import ORDERS
-from runs.lists.ways.asked import Asked
+from runs.lists.ways.list_request import ListRequest
 
 # How many of the first runs of a list are compared, before the names of all runs are.
 NAMES_SEARCHED = 5_000
@@ -23,35 +23,35 @@ NAMED_READ = 10_000
 FARTHEST = 1_000
 
 
-def ids_of_page(asked: Asked) -> Ids | None:
+def ids_of_page(request: ListRequest) -> Ids | None:
     """Return the ids of runs whose names have a part.
 
     The first runs of the list are searched. If too few match, the ids of all matching runs are read from the index of
     names, unless there are many: then the list is read in its order, where a match is never far.
     """
-    if not asked.is_for_some or asked.rows.stop > FARTHEST or asked.sort == "NEXT_SCHEDULED_START_TIME_ASC":
+    if not request.is_for_some or request.rows.stop > FARTHEST or request.sort == "NEXT_SCHEDULED_START_TIME_ASC":
         return None
-    part = _only_part_of_name(asked)
+    part = _only_part_of_name(request)
     if part is None:
         return None
-    named, rows = asked.matching, asked.rows
-    if asked.sort in ("NAME_ASC", "NAME_DESC"):
-        return asked.in_order(named)[rows]
-    first = asked.runs.order_by(*ORDERS[asked.sort]).values("pk", "name")[:NAMES_SEARCHED]
+    named, rows = request.matching, request.rows
+    if request.sort in ("NAME_ASC", "NAME_DESC"):
+        return request.in_order(named)[rows]
+    first = request.runs.order_by(*ORDERS[request.sort]).values("pk", "name")[:NAMES_SEARCHED]
     found = _among_first(first, part, rows.stop)
     if len(found) < rows.stop:
-        if asked.sort == "ID_DESC":
+        if request.sort == "ID_DESC":
             return _newest(named, rows)
         found = list(named.order_by().values_list("pk", flat=True)[: NAMED_READ + 1])
-    return asked.in_order(named if len(found) > NAMED_READ else asked.runs.filter(pk__in=found))[rows]
+    return request.in_order(named if len(found) > NAMED_READ else request.runs.filter(pk__in=found))[rows]
 
 
-def _only_part_of_name(asked: Asked) -> str | None:
+def _only_part_of_name(request: ListRequest) -> str | None:
     """Return the part of names that a search asks for, if each run has to be compared and nothing else is asked for."""
-    if asked.filter is None or asked.filter.name is None or asked.filter.name.like_ is None:
+    if request.filter is None or request.filter.name is None or request.filter.name.like_ is None:
         return None
-    named = asked.runs.filter(name__orion_like=asked.filter.name.like_)
-    return asked.filter.name.like_ if asked.matching.query.where == named.query.where else None
+    named = request.runs.filter(name__orion_like=request.filter.name.like_)
+    return request.filter.name.like_ if request.matching.query.where == named.query.where else None
 
 
 def _newest(named: QuerySet[Any], rows: slice) -> list[UUID]:

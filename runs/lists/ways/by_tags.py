@@ -10,16 +10,16 @@ from runs.lists.filters.conditions import MOST_TAGS_ASKED_FOR
 from runs.lists.filters.resources import RunFilter
 from runs.lists.filters.searches import Ids, Search
 from runs.lists.filters.sorts import TAG_ORDERS
-from runs.lists.ways.asked import Asked, Kind
+from runs.lists.ways.list_request import Kind, ListRequest
 
 # Rows of each tag that are counted, to search for the rarest tag first; with more, tags count as equally common.
 COUNTED = 1000
 
 
-def ids_of_page(asked: Asked) -> Ids | None:
-    order = TAG_ORDERS.get(asked.sort)
-    found = tag_rows(asked.search, asked.kind) if order else None
-    return None if found is None or order is None else found.order_by(*order).values("run_id")[asked.rows]
+def ids_of_page(request: ListRequest) -> Ids | None:
+    order = TAG_ORDERS.get(request.sort)
+    found = tag_rows(request.search, request.kind) if order else None
+    return None if found is None or order is None else found.order_by(*order).values("run_id")[request.rows]
 
 
 def tag_rows(search: Search, kind: Kind) -> QuerySet[Any, Any] | None:

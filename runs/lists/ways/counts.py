@@ -10,8 +10,8 @@ from django.db.models import Case, Count, QuerySet, Value, When
 
 from runs.lists.filters.searches import Search, flow_runs_matching, in_any_order, of_few_task_runs, task_runs_matching
 from runs.lists.filters.subjects import only_empty_column, only_state_types, subject_of_flow_runs, subject_of_task_runs
-from runs.lists.ways.asked import Kind
 from runs.lists.ways.by_tags import tag_rows
+from runs.lists.ways.list_request import Kind
 from runs.models import FlowRun
 from runs.roll_ups.selectors import ALL_FLOW_RUNS, number_of_runs
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from runs.lists.filters.searches import Ids
-from runs.lists.ways.asked import Asked
+from runs.lists.ways.list_request import ListRequest
 
 
-def ids_of_page(asked: Asked) -> Ids:
+def ids_of_page(request: ListRequest) -> Ids:
     # Earlier rows are skipped in the index.
-    return asked.in_order(asked.matching)[asked.rows]
+    return request.in_order(request.matching)[request.rows]

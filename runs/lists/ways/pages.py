@@ -10,11 +10,11 @@ from django.db.models import QuerySet
 from runs.lists.filters.searches import Ids, Search
 from runs.lists.filters.sorts import ORDERS, FlowRunSort, TaskRunSort
 from runs.lists.ways import among_first, by_next_start, by_part_of_name, by_tags, few_sorted, in_order
-from runs.lists.ways.asked import Asked
+from runs.lists.ways.list_request import ListRequest
 from runs.models import FlowRun, TaskRun
 
 # A way returns the ids of the page, or None if it does not suit. The first that suits is taken.
-WAYS: tuple[Callable[[Asked], Ids | None], ...] = (
+WAYS: tuple[Callable[[ListRequest], Ids | None], ...] = (
     # Tags and nothing else, in an order in which their rows are stored: the page is a part of these rows.
     by_tags.ids_of_page,
     # A part of names and nothing else: matches are either among the first runs of the list, or found in the index of
@@ -34,14 +34,14 @@ WAYS: tuple[Callable[[Asked], Ids | None], ...] = (
 
 def page_of_flow_runs(search: Search, sort: FlowRunSort, rows: slice) -> QuerySet[FlowRun]:
     """Return some rows of the list of flow runs, in its order."""
-    return _page(Asked(search, "flow_runs", sort, rows))
+    return _page(ListRequest(search, "flow_runs", sort, rows))
 
 
 def page_of_task_runs(search: Search, sort: TaskRunSort, rows: slice) -> QuerySet[TaskRun]:
     """Return some rows of the list of task runs, in its order."""
-    return _page(Asked(search, "task_runs", sort, rows))
+    return _page(ListRequest(search, "task_runs", sort, rows))
 
 
-def _page(asked: Asked) -> QuerySet[Any]:
-    ids = next(found for way in WAYS if (found := way(asked)) is not None)
-    return asked.runs.filter(pk__in=ids).order_by(*ORDERS[asked.sort])
+def _page(request: ListRequest) -> QuerySet[Any]:
+    ids = next(found for way in WAYS if (found := way(request)) is not None)
+    return request.runs.filter(pk__in=ids).order_by(*ORDERS[request.sort])

@@ -187,7 +187,7 @@ def _many_at_once() -> None:
         author="ada",
         entrance="page",
     )
-    begin_bulk_action(asked=asked, now=now)
+    begin_bulk_action(new=asked, now=now)
     work_on_bulk_actions(now)
 
 
@@ -260,4 +260,4 @@ def _rest(deployment: Deployment) -> None:
             definition=HOURLY if days == 3 else NIGHTLY,
             parameters={"day": "2026-11-20"},
         )
-        create_backfill(deployment_id=deployment.pk, asked=asked, now=now)
+        create_backfill(deployment_id=deployment.pk, new=asked, now=now)

@@ -17,7 +17,7 @@ Kind = Literal["flow_runs", "task_runs"]
 
 
 @dataclass(frozen=True)
-class Asked:
+class ListRequest:
     """The rows of a list of runs of one kind, in one order."""
 
     search: Search
