@@ -95,6 +95,7 @@ class Claims:
         self._poll_seconds = polled if api.options.broker else min(polled, SHORT_POLL_SECONDS)
         self._wake = threading.Event()
         self._nothing_due_at = 0.0
+        self._is_without_slot = False
         self._outage = OutageLog("The API answers again.")
         self.is_idle = False
         self._thread = threading.Thread(target=self._fill_forever, name="orion-claims", daemon=True)
@@ -116,7 +117,7 @@ class Claims:
         elif self._slots.take_one():
             # In the meantime another run may come first; and if no run was due since the hint, this one is not either.
             if self._nothing_due_at > came:
-                self._slots.give_back()
+                self._give_back(1)
             else:
                 self._claim(1)
 
@@ -125,7 +126,10 @@ class Claims:
             # This waits up to READY_SECONDS, so the loop does not spin while there is no launcher.
             if not self._starter.are_possible():
                 continue
+            # Before the slots are counted: a hint may give one back a moment later.
+            self._is_without_slot = True
             taken = self._slots.take_all()
+            self._is_without_slot = not taken
             claimed = self._claim(taken) if taken else 0
             self.is_idle = self._once and taken == self._slots.total and not claimed
             if not taken or claimed < taken:
@@ -142,11 +146,18 @@ class Claims:
         if flow_run_id is None and len(claimed) < taken and not self._outage.is_on:
             self._nothing_due_at = began
         if len(claimed) < taken:
-            self._slots.give_back(taken - len(claimed))
+            self._give_back(taken - len(claimed))
         begin = self._starter.give_back if self._slots.is_closed else self._starter.begin
         for one in claimed:
             begin(one, began)
         return len(claimed)
+
+    def _give_back(self, count: int) -> None:
+        """Give back slots that no run needed, which the claiming thread may be waiting for."""
+        self._slots.give_back(count)
+        # Not otherwise, so that each hint in vain does not cost one more request.
+        if self._is_without_slot:
+            self.wake()
 
     def _ask(self, limit: int, flow_run_id: UUID | None) -> list[ClaimedRun]:
         try:

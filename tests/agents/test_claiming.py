@@ -1,0 +1,60 @@
+"""The claims of an agent, against a server that answers when the test wants it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orionflow.agent.active_runs import ActiveRuns
+from orionflow.agent.agent_client import AgentClient, AgentOptions
+from orionflow.agent.claiming import Claims, RunStarter, Slots
+from orionflow.contract.agents import RegisteredAgent
+from orionflow.contract.ids import uuid7
+from orionflow.settings import override_settings
+from tests.agents.running import eventually
+from tests.sdk_client.scripted_server import ScriptedServer, answer
+
+
+class Ready:
+    """An infrastructure that is ready, and that no run reaches."""
+
+    def is_ready(self, patience: float) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("finds", [[], None], ids=["the run is taken", "the API fails"])
+def test_the_agent_polls_once_the_hint_that_held_its_only_slot_was_in_vain(tmp_path: Path, finds: list[Any] | None):
+    server, slots, counted = ScriptedServer(), Slots(1), threading.Event()
+
+    def reply(seen: Any) -> Any:
+        if "flow_run_id" not in seen.body:
+            return answer(200, [])
+        counted.wait(10)
+        return answer(500) if finds is None else answer(200, finds)
+
+    server.fault_of = reply
+    options = AgentOptions(home=tmp_path, concurrency=1, broker="memory://")
+    with override_settings(api_url=server.url):
+        api = AgentClient(options, "agent")
+    api.registration = RegisteredAgent(id=uuid7(), lease_seconds=60, heartbeat_seconds=60, poll_seconds=60)
+    active = ActiveRuns()
+    starter = RunStarter(options, api, active, Ready(), tmp_path, lambda end: None)  # type: ignore[arg-type]
+    claims = Claims(api, active, slots, starter, once=True)
+    hint = threading.Thread(target=claims.offer, args=(uuid7(),))
+
+    hint.start()
+    eventually(lambda: server.requests)
+    claims.start()
+    time.sleep(0.05)  # The claiming thread finds no slot, and waits.
+    counted.set()
+    hint.join()
+
+    eventually(lambda: claims.is_idle)
+    assert ["flow_run_id" in seen.body for seen in server.requests[:2]] == [True, False]
+    slots.close()
+    claims.wake()
+    server.stop()
