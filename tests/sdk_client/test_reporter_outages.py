@@ -8,9 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pydantic_core import to_json
 
-from orionflow.errors import ApiError, ApiUnreachable
+from orionflow.client import OrionClient
+from orionflow.errors import ApiError, ApiUnreachable, ServerFailed
 from orionflow.reporting import Reporter
+from orionflow.reporting.delivery import Delivery
 from orionflow.reporting.log_buffer import LogBuffer
 from orionflow.reporting.reporter import Transition
 from orionflow.reporting.spool import SpoolError
@@ -129,6 +132,32 @@ def test_an_item_over_which_the_server_breaks_is_found_after_a_few_failures(serv
 
     assert set(server.order) == set(ids_of(items)) - set(ids_of([items[9]]))
     assert [one.code for one in reporter.refused(FLOW_RUN)] == ["http_500"]
+
+
+def test_an_item_over_which_the_server_breaks_is_found_beside_one_that_it_does_not_understand(
+    server: ScriptedServer, client: OrionClient
+):
+    items = [step() for _ in range(8)]
+    encoded = [to_json({"state": {"id": one}}) for one in ids_of(items)]
+    invalid, breaking = poison([items[5]], 422), poison([items[2]], 500)
+    server.fault_of = lambda seen: invalid(seen) or breaking(seen)
+
+    answers = Delivery(client).post(encoded, suspicious=True)
+
+    codes = {2: "http_500", 5: "http_422"}
+    assert [one.code for one in answers] == [codes.get(number) for number in range(8)]
+    assert server.order == [one for number, one in enumerate(ids_of(items)) if number not in codes]
+
+
+def test_a_server_that_breaks_over_everything_that_it_understands_is_not_the_items_fault(
+    server: ScriptedServer, client: OrionClient
+):
+    items = [step() for _ in range(8)]
+    invalid = poison([items[5]], 422)
+    server.fault_of = lambda seen: invalid(seen) or answer(500)
+
+    with pytest.raises(ServerFailed):
+        Delivery(client).post([to_json({"state": {"id": one}}) for one in ids_of(items)], suspicious=True)
 
 
 def test_a_server_that_breaks_over_everything_is_not_the_items_fault(

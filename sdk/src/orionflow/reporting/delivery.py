@@ -55,17 +55,17 @@ class Delivery:
         server failed on this batch before: then it is halved for server errors as well.
         """
         if is_too_large(items):
-            return [answer for half in _halves(items) for answer in self.post(half, suspicious=suspicious)]
+            return self._post_halves(items, suspicious)
         try:
             return self._post(items)
         except InvalidRequest as error:
             if len(items) == 1:
                 return [self._post_bare(items[0], error)]
-            return [answer for half in _halves(items) for answer in self.post(half)]
-        except ServerFailed as error:
+            return self._post_halves(items, suspicious)
+        except ServerFailed:
             if not suspicious or len(items) == 1:
                 raise
-            return self._post_halves(items, error)
+            return self._post_halves(items, suspicious)
 
     def _post(self, items: Sequence[bytes]) -> list[Answer]:
         body = b"".join((self._head(), b",".join(items), b"]}"))
@@ -101,17 +101,22 @@ class Delivery:
             raise ServerFailed(f"The API answered {len(answers)} of {expected} transitions; are its versions mixed?")
         return answers
 
-    def _post_halves(self, items: Sequence[bytes], error: ServerFailed) -> list[Answer]:
-        """Find the item on which the server fails; if it fails on every item, they are not the reason."""
-        answers: list[Answer | None] = []
+    def _post_halves(self, items: Sequence[bytes], suspicious: bool) -> list[Answer]:
+        """Post both halves. If suspicious, refuse items on which the server fails, unless all valid ones fail."""
+        answers: list[Answer] = []
+        failure: ServerFailed | None = None
         for half in _halves(items):
             try:
-                answers += self.post(half, suspicious=True)
-            except ServerFailed:
-                answers += [None] * len(half)
-        if not any(answers):
-            raise error
-        return [answer or _refused(error) for answer in answers]
+                answers += self.post(half, suspicious=suspicious)
+            except ServerFailed as error:
+                if not suspicious:
+                    raise
+                failure = error
+                answers += [_refused(error)] * len(half)
+        # An invalid item is refused before the server needs what may be broken, so that does not show that it works.
+        if failure is not None and all(map(_is_refusal, answers)):
+            raise failure
+        return answers
 
     def send(self, call: Call[Any], body: bytes) -> Answer:
         """Return the answer to one kept call; a call that the API refuses counts as refused, like a transition.
@@ -193,6 +198,10 @@ def _halves(items: Sequence[bytes]) -> tuple[Sequence[bytes], Sequence[bytes]]:
 
 def _refused(error: ApiError) -> Answer:
     return Answer(ERROR, reason=str(error), code=f"http_{error.status}")
+
+
+def _is_refusal(answer: Answer) -> bool:
+    return answer.code is not None and answer.code.startswith("http_")
 
 
 def is_hopeless(error: ApiError) -> bool:
