@@ -35,7 +35,9 @@ from orchestration.database_clock import current_time
 from orchestration.errors import DomainError
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.editing import SHOWN, names_changed, written
-from orion_site.forms.schema_fields import Field, fields_of, has_other_fields, keep_typed, marks_of, read_fields
+from orion_site.forms.schema_fields import fields_of
+from orion_site.forms.schema_values import Field
+from orion_site.forms.sent_fields import has_other_fields, keep_typed, marks_of, read_fields
 from orion_site.forms.submitting import attempt
 from orionflow.contract.names import quoted
 from runs.pages.filtering import address_after, address_without

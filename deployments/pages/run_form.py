@@ -27,15 +27,12 @@ from orchestration.errors import DomainError
 from orchestration.json_texts import NUL, read_json_object, why_not_storable
 from orion_site.accounts.permissions import Action, may, requires, who_asks
 from orion_site.forms.masked import WOULD_REPLACE, with_secrets_back
-from orion_site.forms.schema_fields import (
-    MOST_FIELDS,
-    Field,
-    as_json,
-    fields_of,
+from orion_site.forms.schema_fields import MOST_FIELDS, fields_of, properties_of
+from orion_site.forms.schema_values import Field, as_json
+from orion_site.forms.sent_fields import (
     has_other_fields,
     keep_typed,
     marks_of,
-    properties_of,
     read_fields,
     show_flaws,
     shown_texts,

@@ -21,10 +21,9 @@ from orchestration.errors import FlowRunNotFound
 from orchestration.json_texts import read_json_object, why_not_storable
 from orion_site.accounts.permissions import Action, actor_of, may_on_page, requires
 from orion_site.forms.masked import WOULD_REPLACE, with_secrets_back
-from orion_site.forms.schema_fields import (
-    MOST_FIELDS,
-    Field,
-    fields_of,
+from orion_site.forms.schema_fields import MOST_FIELDS, fields_of
+from orion_site.forms.schema_values import Field
+from orion_site.forms.sent_fields import (
     has_other_fields,
     keep_typed,
     marks_of,

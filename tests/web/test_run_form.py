@@ -11,7 +11,8 @@ import pytest
 from django.test import Client
 
 from deployments.models import Deployment, WorkQueue
-from orion_site.forms.schema_fields import Field, fields_of
+from orion_site.forms.schema_fields import fields_of
+from orion_site.forms.schema_values import Field
 from runs.models import FlowRun
 from tests.web.conftest import HOSTILE
 from tests.web.deployments import add_run, make_deployment

@@ -19,7 +19,9 @@ from hypothesis import strategies as st
 from deployments.blocks.services.blocks import opened
 from deployments.models import BlockDocument, BlockSchema, Deployment
 from orchestration.json_texts import read_json
-from orion_site.forms.schema_fields import MOST_FIELDS, Field, fields_of, read_fields
+from orion_site.forms.schema_fields import MOST_FIELDS, fields_of
+from orion_site.forms.schema_values import Field
+from orion_site.forms.sent_fields import read_fields
 from runs.models import FlowRun, FlowRunInput
 from tests.factories import state_of
 from tests.rounds import examples
