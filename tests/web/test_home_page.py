@@ -265,7 +265,7 @@ def test_a_line_about_stuck_runs_leads_to_these_and_not_to_others_in_their_state
 
 
 def test_very_many_stuck_runs_lead_to_their_state(browser: Client, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("orion_site.home.needs.MOST_NAMED", 2)
+    monkeypatch.setattr("orion_site.home.stuck.MOST_NAMED", 2)
     for number in range(3):
         make_run(f"asking-{number}", state="PAUSED", at=ago(minutes=1), tags=["prod"])
 
