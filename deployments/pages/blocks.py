@@ -37,7 +37,14 @@ from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.editing import SHOWN, names_changed, written
 from orion_site.forms.schema_fields import fields_of
 from orion_site.forms.schema_values import Field
-from orion_site.forms.sent_fields import has_other_fields, keep_typed, marks_of, read_fields
+from orion_site.forms.sent_fields import (
+    has_other_fields,
+    keep_typed,
+    keep_unsent,
+    marks_of,
+    read_fields,
+    shown_texts,
+)
 from orion_site.forms.submitting import attempt
 from orionflow.contract.names import quoted
 from runs.pages.filtering import address_after, address_without
@@ -75,9 +82,11 @@ class BlockForm:
     def has_errors(self) -> bool:
         return bool(self.problems or self.name_error or any(one.every_error for one in self.fields))
 
-    def read(self, sent: QueryDict) -> dict[str, Any]:
+    def read(self, posted: QueryDict) -> dict[str, Any]:
         """Return the submitted content. A missing or invalid value becomes an error of its field."""
         content: dict[str, Any] = {}
+        sent = posted.copy()
+        keep_unsent(sent, [*shown_texts(self.fields), *((f"block/{one.name}", one.chosen) for one in self.nested)])
         if has_other_fields(self.marks, sent):
             self.problems.append("This form has other fields since it was opened: look at them again.")
             keep_typed(self.fields, sent)

@@ -32,6 +32,7 @@ from orion_site.forms.schema_values import Field, as_json
 from orion_site.forms.sent_fields import (
     has_other_fields,
     keep_typed,
+    keep_unsent,
     marks_of,
     read_fields,
     show_flaws,
@@ -134,6 +135,7 @@ def _submitted(request: HttpRequest, deployment: Deployment, form: RunForm, now:
     sent = request.POST.copy()
     parameters = [("raw", form.raw)] if form.is_raw else shown_texts(form.fields)
     shown = [("name", form.name), ("tags", form.tags), *parameters]
+    keep_unsent(sent, shown)
     starred = [name for name, stored in shown if with_secrets_back(sent, name, stored)]
     if read_settings(form.settings, sent) or starred:
         form.problems.append(WOULD_REPLACE)

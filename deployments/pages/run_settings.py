@@ -96,7 +96,8 @@ def read_settings(found: RunSettings, sent: QueryDict) -> bool:
     """Read the fields of the form. Return whether stars would replace secrets of the job variables."""
     is_starred = with_secrets_back(sent, "job_variables", found.job_variables)
     for name in ("work_queue", "job_variables", "retries", "retry_delay"):
-        text = sent.get(name, "").strip()
+        # A program may leave out what it does not change.
+        text = sent.get(name, getattr(found, name)).strip()
         setattr(found, name, text)
         if "\x00" in text:
             found.errors[name] = NUL

@@ -53,6 +53,12 @@ def has_other_fields(marks: str, sent: QueryDict) -> bool:
     return bool(known) and set(known) != set(marks.split())
 
 
+def keep_unsent(sent: QueryDict, shown: Iterable[tuple[str, str]]) -> None:
+    """Take what a program leaves out for unchanged. Of a form with marks, a tick that is missing was taken away."""
+    for name, text in () if MARKS in sent else shown:
+        sent.setdefault(name, text)
+
+
 def keep_typed(fields: Sequence[Field], sent: QueryDict) -> str:
     """Show what was sent in those fields that the form had, too; return the other texts as words."""
     known, names = set(sent.get(MARKS, "").split()), set[str]()
@@ -73,8 +79,9 @@ def _shortened(text: str) -> str:
 
 
 def _text_sent(one: Field, sent: QueryDict) -> str:
-    text = ("true" if one.name in sent else "false") if one.kind == "boolean" else sent.get(one.name, "")
-    return text.replace("\r\n", "\n")
+    if one.kind == "boolean":
+        return "false" if sent.get(one.name, "false") == "false" else "true"
+    return sent.get(one.name, "").replace("\r\n", "\n")
 
 
 def read_fields(fields: Iterable[Field], sent: QueryDict) -> dict[str, Any]:

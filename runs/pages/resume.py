@@ -26,6 +26,7 @@ from orion_site.forms.schema_values import Field
 from orion_site.forms.sent_fields import (
     has_other_fields,
     keep_typed,
+    keep_unsent,
     marks_of,
     read_fields,
     show_flaws,
@@ -134,7 +135,8 @@ def _read_answer(request: HttpRequest, form: AnswerForm) -> dict[str, Any]:
         form.problems.append(form.wanted.problem)
         return {}
     sent = request.POST.copy()
-    shown = [("raw", form.raw)] if form.is_raw else shown_texts(form.fields)
+    shown = [("raw", form.raw)] if form.is_raw else [*shown_texts(form.fields)]
+    keep_unsent(sent, shown)
     if [name for name, stored in shown if with_secrets_back(sent, name, stored)]:
         form.problems.append(WOULD_REPLACE)
     if has_other_fields(form.marks, sent):

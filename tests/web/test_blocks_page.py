@@ -115,7 +115,7 @@ def test_an_edit_keeps_secrets_and_what_the_form_does_not_show(browser: Client, 
 def test_what_cannot_be_left_empty_is_marked_as_required(browser: Client, login: BlockSchema):
     empty = browser.get("/blocks/new/login")
 
-    refused = browser.post("/blocks/new/login", {"name": "new"})
+    refused = browser.post("/blocks/new/login", {"name": "new", "p/user": "", "p/password": "", "p/port": ""})
 
     marked = set(re.findall(r'<label for="p/(\w+)">\w+<span class="muted"> \(required\)', empty.content.decode()))
     assert marked == {field.label for field in refused.context["form"].fields if field.errors}

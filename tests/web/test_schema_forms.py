@@ -17,7 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deployments.blocks.services.blocks import opened
-from deployments.models import BlockDocument, BlockSchema, Deployment
+from deployments.models import BlockDocument, BlockReference, BlockSchema, Deployment
 from orchestration.json_texts import read_json
 from orion_site.forms.schema_fields import MOST_FIELDS, fields_of
 from orion_site.forms.schema_values import Field
@@ -26,7 +26,7 @@ from runs.models import FlowRun, FlowRunInput
 from tests.factories import state_of
 from tests.rounds import examples
 from tests.web.deployments import add_run, make_deployment
-from tests.web.test_blocks_page import FIELDS, make_schema
+from tests.web.test_blocks_page import FIELDS, NESTING, make_block, make_schema
 from tests.web.test_resume_page import KEYSET, answer_of, asking
 
 
@@ -419,6 +419,37 @@ def test_a_program_that_sends_no_marks_runs_the_deployment(browser: Client):
     browser.post(f"/deployments/{made.pk}/run", {"p/n": "3"})
 
     assert FlowRun.objects.get().parameters == {"n": 3}
+
+
+def test_a_copy_keeps_what_a_program_leaves_out(browser: Client):
+    made = make_deployment(parameter_openapi_schema={"properties": {**BEFORE, **MORE}})
+    values = {"region": "", "limit": 7, "mode": "delta", "target": {"host": "db"}, "loud": False, "tables": ["b", "c"]}
+    old = add_run(made, ago=timedelta(hours=1), parameters=values, tags=["once"])
+    FlowRun.objects.filter(pk=old.pk).update(empirical_policy={"retries": 3}, name="by hand")
+
+    for sent in ({}, {"p/limit": "8", "p/dry": "false", "tags": ""}):
+        browser.post(f"/deployments/{made.pk}/run?copy={old.pk}", sent)
+
+    first, second = FlowRun.objects.exclude(pk=old.pk).order_by("pk")
+    assert [one.empirical_policy["retries"] for one in (first, second)] == [3, 3]
+    assert (first.parameters, first.tags, first.name) == (values, ["once"], "by hand")
+    assert (second.parameters, second.tags) == ({**values, "limit": 8, "dry": False}, [])
+
+
+def test_a_block_keeps_what_a_program_leaves_out(browser: Client):
+    make_schema("database", NESTING)
+    inner = make_block(make_schema())
+    browser.post("/blocks/new/database", {"name": "db", "p/schema": "public", "block/login": str(inner.pk)})
+    outer = BlockDocument.objects.get(name="db")
+
+    browser.post(f"/blocks/{inner.pk}/edit", {"p/port": "1"})
+    browser.post(f"/blocks/{outer.pk}/edit", {"p/schema": "private"})
+    browser.post("/blocks/new/login", {"name": "new", "p/user": "eve", "p/password": "x"})
+
+    inner.refresh_from_db()
+    assert opened(inner) == {"user": "ada", "password": "hunter2", "port": 1}
+    assert BlockReference.objects.get(parent=outer).document_id == inner.pk
+    assert opened(BlockDocument.objects.get(name="new"))["port"] == 5432
 
 
 def test_more_parameters_than_a_form_has_are_shown_as_json(browser: Client):
