@@ -39,11 +39,13 @@ from orion_site.forms.schema_fields import fields_of
 from orion_site.forms.schema_values import Field
 from orion_site.forms.sent_fields import (
     has_other_fields,
+    inputs_of,
     keep_typed,
     keep_unsent,
     marks_of,
     read_fields,
     shown_texts,
+    take_lines,
 )
 from orion_site.forms.submitting import attempt
 from orionflow.contract.names import quoted
@@ -69,7 +71,8 @@ class BlockForm:
 
     fields: list[Field]
     nested: list[Nested]
-    secret: frozenset[str]
+    # A path covers everything below it.
+    secret_paths: Sequence[tuple[str, ...]]
     # Of the fields, before anything is read.
     marks: str
     name: str = ""
@@ -77,6 +80,10 @@ class BlockForm:
     problems: list[str] = field(default_factory=list)
     # Digests of the values of an existing block that the form shows.
     shown: str = ""
+
+    @property
+    def secret(self) -> frozenset[str]:
+        return frozenset(path[0] for path in self.secret_paths if path)
 
     @property
     def has_errors(self) -> bool:
@@ -87,6 +94,7 @@ class BlockForm:
         content: dict[str, Any] = {}
         sent = posted.copy()
         keep_unsent(sent, [*shown_texts(self.fields), *((f"block/{one.name}", one.chosen) for one in self.nested)])
+        take_lines(self.fields, sent)
         if has_other_fields(self.marks, sent):
             self.problems.append("This form has other fields since it was opened: look at them again.")
             keep_typed(self.fields, sent)
@@ -109,8 +117,8 @@ class BlockForm:
 
     def hidden(self) -> BlockForm:
         """Return the form for a page, with secrets in inputs that show no text."""
-        for one in self.fields:
-            if one.label in self.secret and one.kind == "text":
+        for one in inputs_of(self.fields):
+            if one.kind == "text" and any(one.path[: len(path)] == path for path in self.secret_paths):
                 one.kind = "secret"
         return self
 
@@ -227,7 +235,7 @@ def _form(schema: BlockSchema, content: Mapping[str, Any], chosen: Mapping[str, 
     required = schema.fields.get("required") or []
     choices = nested_choices(slugs)
     nested = [Nested(name, name in required, choices[name], chosen.get(name, "")) for name in slugs]
-    secret = frozenset(path[0] for path in secret_paths(schema.fields))
+    secret = [tuple(path[:-1] if path[-1] == "*" else path) for path in secret_paths(schema.fields)]
     fields = fields_of({**schema.fields, "properties": own}, content)
     return BlockForm(fields, nested, secret, marks_of(fields))
 

@@ -18,8 +18,8 @@ Path = tuple[str, ...]
 # Longer texts have a field of several lines, and longer JSON is not indented.
 LONGEST_LINE, LONGEST_INDENTED = 500, 20_000
 LARGEST_INTEGER = 2**63
-# The names of fields begin with this.
-PREFIX = "p/"
+# The names of fields begin with this, and those of the second inputs of secrets, which have several lines.
+PREFIX, IN_LINES = "p/", "lines/"
 NO_VALUE = object()
 
 
@@ -49,6 +49,10 @@ class Field:
         return PREFIX + "/".join(quote(part, safe="") for part in self.path)
 
     @property
+    def name_in_lines(self) -> str:
+        return IN_LINES + self.name.removeprefix(PREFIX)
+
+    @property
     def label(self) -> str:
         return self.path[-1]
 
@@ -62,7 +66,7 @@ class Field:
     @property
     def has_lines(self) -> bool:
         """Whether it needs an input of several lines: one of a single line loses line breaks."""
-        return self.kind in {"list", "json"} or (self.kind == "text" and _is_long(self.text))
+        return self.kind in {"list", "json"} or (self.kind in {"text", "secret"} and _is_long(self.text))
 
     @property
     def is_checked(self) -> bool:

@@ -31,7 +31,7 @@ def marks_of(fields: Iterable[Field]) -> str:
     Call it before the fields are read. Whether a field was empty counts, because an empty text means something else if
     the field has a default.
     """
-    return " ".join(_mark_of(one) for one in _inputs(fields)) or "none"
+    return " ".join(_mark_of(one) for one in inputs_of(fields)) or "none"
 
 
 def _mark_of(one: Field) -> str:
@@ -39,10 +39,10 @@ def _mark_of(one: Field) -> str:
     return sha256(dumped(shown).encode(errors="surrogatepass")).hexdigest()[:MARK]
 
 
-def _inputs(fields: Iterable[Field]) -> Iterator[Field]:
+def inputs_of(fields: Iterable[Field]) -> Iterator[Field]:
     for one in fields:
         if one.kind == "object":
-            yield from _inputs(one.fields)
+            yield from inputs_of(one.fields)
         else:
             yield one
 
@@ -59,10 +59,20 @@ def keep_unsent(sent: QueryDict, shown: Iterable[tuple[str, str]]) -> None:
         sent.setdefault(name, text)
 
 
+def take_lines(fields: Iterable[Field], sent: QueryDict) -> None:
+    """Take a secret from its input of several lines, where that has one: in one line it would lose its line breaks."""
+    for one in inputs_of(fields):
+        if not (lines := sent.get(one.name_in_lines, "")).strip():
+            continue
+        if sent.get(one.name, "") not in ("", one.text):
+            one.errors.append("Write it in one line or in several lines, not in both.")
+        sent[one.name] = lines
+
+
 def keep_typed(fields: Sequence[Field], sent: QueryDict) -> str:
     """Show what was sent in those fields that the form had, too; return the other texts as words."""
     known, names = set(sent.get(MARKS, "").split()), set[str]()
-    for one in _inputs(fields):
+    for one in inputs_of(fields):
         if _mark_of(one) in known:
             one.text = _text_sent(one, sent)
             names.add(one.name)

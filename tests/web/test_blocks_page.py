@@ -143,6 +143,35 @@ def test_errors_are_shown_at_their_field(browser: Client, login: BlockSchema):
     assert BlockDocument.objects.count() == 1
 
 
+PEM = "-----BEGIN KEY-----\nabc\n\n-----END KEY-----\n"
+
+
+def test_a_secret_of_several_lines_keeps_its_line_breaks(browser: Client, login: BlockSchema):
+    edit = f"/blocks/{make_block(login).pk}/edit"
+    sent = {"p/user": "ada", "p/password": "********", "lines/password": PEM.replace("\n", "\r\n")}
+
+    browser.post(edit, sent)
+    browser.post("/blocks/new/login", {**sent, "name": "new", "p/password": ""})
+    page = browser.get(edit).content.decode()
+    both = browser.post(edit, {**sent, "p/password": "short"})
+
+    assert [opened(one)["password"] for one in BlockDocument.objects.all()] == [PEM, PEM]
+    assert "BEGIN" not in page
+    assert re.search(r'<textarea name="lines/password"[^>]*masked"[^>]* autocomplete="off"[^>]*>\s*<', page)
+    assert (both.status_code, "not in both" in both.content.decode()) == (422, True)
+
+
+def test_secrets_within_objects_have_inputs_that_show_no_text(browser: Client):
+    inner = {"type": "object", "properties": {"key": {"type": "string"}, "user": {"type": "string"}}}
+    whole = {"signing": inner, "tls": inner, "plain": inner}
+    make_schema(fields={**FIELDS, "properties": whole, "required": [], "secret_fields": ["signing.key", "tls.*"]})
+
+    page = browser.get("/blocks/new/login").content.decode()
+
+    names = re.findall(r'<input[^>]* name="p/([^"]+)"[^>]* type="password"', page)
+    assert sorted(names) == ["signing/key", "tls/key", "tls/user"]
+
+
 def test_a_block_within_a_block_is_chosen_and_kept(browser: Client, login: BlockSchema):
     inner = make_block(login)
     make_schema("database", NESTING)
