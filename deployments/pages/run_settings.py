@@ -38,6 +38,8 @@ class RunSettings:
     job_variables: str = ""
     retries: str = ""
     retry_delay: str = ""
+    # Several delays, one for each retry, have no field: they are copied unless one is written.
+    retry_delays: Sequence[float] = ()
     has_copied_retries: bool = False
     context: dict[str, Any] = field(default_factory=dict)
     policy: dict[str, Any] = field(default_factory=dict)
@@ -49,7 +51,8 @@ class RunSettings:
     @property
     def is_open(self) -> bool:
         """Whether the form shows these fields unfolded."""
-        return bool(self.errors or self.work_queue or self.job_variables or self.retries or self.retry_delay)
+        filled = (self.work_queue, self.job_variables, self.retries, self.retry_delay, self.retry_delays)
+        return bool(self.errors or any(filled))
 
 
 def settings_of(copied: FlowRun | None, deployment: Deployment, *, may_customise: bool) -> RunSettings:
@@ -64,9 +67,12 @@ def settings_of(copied: FlowRun | None, deployment: Deployment, *, may_customise
     found.context = copied.context
     found.policy = {name: policy[name] for name in KEPT_POLICY if policy.get(name) is not None}
     found.retries = _text(policy.get("retries") or policy.get("max_retries"))
-    found.retry_delay = _text(policy.get("retry_delay") or policy.get("retry_delay_seconds"))
+    delay = policy.get("retry_delay") or policy.get("retry_delay_seconds")
+    found.retry_delay = _text(delay)
+    if isinstance(delay, list):
+        found.retry_delays = found.policy["retry_delay"] = delay
     # A run that has begun has those of its flow, too.
-    found.has_copied_retries = bool(found.retries or found.retry_delay)
+    found.has_copied_retries = bool(found.retries or found.retry_delay or found.retry_delays)
     queue = ""
     # Its queue is in the pool of its own deployment.
     if copied.deployment_id == deployment.pk and copied.work_queue_id != inherited.work_queue_id:

@@ -304,6 +304,21 @@ def test_a_copy_has_everything_that_one_run_can_have(browser: Client, census: De
     assert "REGION" in browser.get(f"/runs/{made.pk}?tab=parameters").content.decode()
 
 
+@pytest.mark.parametrize(("typed", "made"), [("", [1, 5.5]), ("0", 0.0), ("7", 7.0)])
+def test_a_copy_keeps_a_list_of_retry_delays_unless_one_is_written(
+    browser: Client, census: Deployment, typed: str, made: Any
+):
+    old = add_run(census, ago=timedelta(hours=1), parameters={"day": "2026-01-02"})
+    FlowRun.objects.filter(pk=old.pk).update(empirical_policy={"retries": 2, "retry_delay": [1, 5.5]})
+    address = f"/deployments/{census.pk}/run?copy={old.pk}"
+
+    page = browser.get(address).content.decode()
+    browser.post(address, shown(browser, census, f"?copy={old.pk}") | {"retries": "2", "retry_delay": typed})
+
+    assert "Empty: 1, 5.5, as before the retries of the copied run." in page
+    assert FlowRun.objects.exclude(pk=old.pk).get().empirical_policy == {"retries": 2, "retry_delay": made}
+
+
 WRONG_SETTINGS = {"job_variables": "[1]", "retries": "-1", "retry_delay": "soon"}
 
 
