@@ -1,9 +1,9 @@
 """API keys: create, recognise, revoke.
 
-A key is `orn_` and 32 random bytes. Its first characters find the row, one query reads it with the user and the roles
-of the user's groups, and the digests are compared in constant time. The answer is cached until something changes (see
-`recognised`): a revoked key, a disabled user or a removed role takes effect with the next request to the same server,
-and a twentieth of a second later on the others.
+A key is `orn_` and 43 characters, of which 35 are random in any case. Its first characters find the row, one query
+reads it with the user and the roles of the user's groups, and the digests are compared in constant time. The answer is
+cached until something changes (see `recognised`): a revoked key, a disabled user or a removed role takes effect with
+the next request to the same server, and a twentieth of a second later on the others.
 """
 
 from __future__ import annotations
@@ -12,15 +12,18 @@ import hmac
 import logging
 import re
 import secrets
+from base64 import urlsafe_b64encode
 from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
+from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
+from orchestration.errors import MadeAlready
 from orchestration.new_names import refuse_unreadable
 from orchestration.tables import dialect
 from orchestration.transactions import write_transaction
@@ -117,8 +120,13 @@ def actor_again(actor: Actor) -> Actor | None:
     return limited(replace(now_is, key_id=key.pk), key.role)
 
 
-def create_key(*, user: User, name: str, role: str, expires: datetime | None, now: datetime) -> tuple[ApiKey, str]:
-    """Create a key, and return it with its text, which is not stored. Raises KeyTooStrong and UnreadableName."""
+def create_key(
+    *, user: User, name: str, role: str, expires: datetime | None, now: datetime, id: UUID | None = None
+) -> tuple[ApiKey, str]:
+    """Create a key, with this id once, and return it with its text, which is not stored.
+
+    Raises KeyTooStrong, MadeAlready and UnreadableName.
+    """
     refuse_unreadable(name)
     roles = roles_of(user)
     # A role on named objects may be given to a key, where it also holds for these objects only.
@@ -126,10 +134,18 @@ def create_key(*, user: User, name: str, role: str, expires: datetime | None, no
     if role and not ACTIONS[role] <= allowed:
         raise KeyTooStrong(role=role, user=user.get_username())
     text = KEY_BEGINS + secrets.token_urlsafe(32)
+    if id is not None:
+        # Its first characters are no secret, so they remember the id. The others are 208 random bits.
+        text = KEY_BEGINS + urlsafe_b64encode(sha256(id.bytes).digest()[:6]).decode() + text[HINT_LENGTH:]
     key = ApiKey(
         name=name, user=user, hint=text[:HINT_LENGTH], digest=_digest(text), role=role, created=now, expires=expires
     )
     with write_transaction():
+        if id is not None:
+            # On PostgreSQL, a form that is sent twice at the same time waits here.
+            User.objects.select_for_update(no_key=True).get(pk=user.pk)
+            if ApiKey.objects.filter(hint=key.hint).exists():
+                raise MadeAlready(kind="an API key")
         key.save()
     return key, text
 

@@ -34,7 +34,7 @@ class ApiKey(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="api_keys")
     # The first characters, by which rows are found and users distinguish keys.
     hint = models.CharField(max_length=12, db_index=True)
-    # SHA-256 of the whole key: 32 random bytes need no slow hash.
+    # SHA-256 of the whole key: 26 random bytes need no slow hash.
     digest = models.CharField(max_length=64)
     # The key's role; empty for all rights of the user.
     role = models.CharField(max_length=16, choices=ROLES, blank=True, default="")

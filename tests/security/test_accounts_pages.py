@@ -54,6 +54,22 @@ def test_a_key_is_shown_once_and_works(bob: Asker):
     assert (stored.expires - stored.created).days == 30
 
 
+def test_a_form_of_a_key_that_is_sent_twice_makes_one_and_makes_another_only_when_told(bob: Asker):
+    field = re.search(r'name="new_id" value="([^"]+)"', text_of(bob.get("/settings/keys")))
+    sent = {"name": "laptop", "role": "", "life": "30", "new_id": field[1] if field else ""}
+
+    first, again = (bob.post("/settings/keys", sent) for _ in range(2))
+    made = ApiKey.objects.count()
+    other = re.search(r'name="new_id" value="([^"]+)"', text_of(again))
+    third = bob.post("/settings/keys", {**sent, "new_id": other[1] if other else ""})
+
+    keys = [KEY.findall(text_of(answer)) for answer in (first, again, third)]
+    assert (again.status_code, made, keys[1]) == (422, 1, [])
+    assert "This form has already made an API key." in text_of(again)
+    assert keys[0][0][4:12] != keys[2][0][4:12]
+    assert all(Asker(key).get("/api/me").json()["name"] == "bob" for key in (keys[0][0], keys[2][0]))
+
+
 def test_a_key_can_be_no_stronger_than_its_maker(bob: Asker):
     page = text_of(bob.get("/settings/keys"))
     answer = bob.post("/settings/keys", {"name": "laptop", "role": "admin", "life": ""})

@@ -16,6 +16,7 @@ from orion_site.accounts.keys import create_key, revoke_key
 from orion_site.accounts.models import ApiKey
 from orion_site.accounts.pages.forms import KeyForm
 from orion_site.accounts.permissions import Action, Actor, actor_of, may, requires
+from orion_site.forms.making import making, new_id_of
 from orion_site.forms.submitting import attempt, saved
 
 # The most keys on the page; those that expire first are the most interesting.
@@ -27,18 +28,21 @@ MOST_SHOWN = 200
 def keys(request: HttpRequest) -> HttpResponse:
     actor = actor_of(request)
     everybodys = may(actor, Action.MANAGE_USERS)
-    form = KeyForm(request.POST or None, actions=actor.actions, chooses_user=everybodys)
+    form = making(KeyForm(request.POST or None, actions=actor.actions, chooses_user=everybodys))
     made: list[tuple[ApiKey, str]] = []
 
     def act(values: dict[str, Any]) -> None:
         owner = values.get("user") or _user(actor)
         now, life = timezone.now(), form.lasts
         expires = None if life is None else now + life
-        made.append(create_key(user=owner, name=values["name"], role=values["role"], expires=expires, now=now))
+        new = create_key(
+            user=owner, name=values["name"], role=values["role"], expires=expires, now=now, id=new_id_of(form)
+        )
+        made.append(new)
 
     is_made = saved(form, act)
     if is_made:
-        form = KeyForm(actions=actor.actions, chooses_user=everybodys)
+        form = making(KeyForm(actions=actor.actions, chooses_user=everybodys))
     context = {
         "section": "settings",
         "tab": "keys",
@@ -49,7 +53,7 @@ def keys(request: HttpRequest) -> HttpResponse:
         "may_manage": everybodys,
         "has_users": everybodys and form.fields["user"].queryset.exists(),  # type: ignore[attr-defined]
     }
-    # No redirect, so that the key is in no address, session or message.
+    # No redirect, so that the key is in no address, session or message. A reload sends the form again, in vain.
     return TemplateResponse(request, "accounts/keys.html", context, status=422 if form.errors else 200)
 
 
