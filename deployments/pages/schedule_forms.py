@@ -156,7 +156,9 @@ class IntervalForm(ScheduleForm):
     label = "Interval"
     every = forms.FloatField(min_value=0, max_value=1e11, label="Every")
     unit = forms.ChoiceField(choices=[(name, name) for name in UNITS], label="Unit")
-    anchor = LocalMomentField(label="Counted from", help_text="On the clocks of that zone. Empty: from now.")
+    anchor = LocalMomentField(
+        label="Counted from", help_text="On the clocks of that zone, also if you change the zone. Empty: from now."
+    )
     field_order = ("every", "unit", "anchor", "timezone")
 
     def definition(self, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -164,9 +166,12 @@ class IntervalForm(ScheduleForm):
         made: dict[str, Any] = {"interval": values["every"] * UNITS[values["unit"]], "timezone": zone}
         anchor, stored = values["anchor"], self.initial.get("anchor_date")
         if anchor and stored and anchor == self.initial.get("anchor"):
-            # Keep the stored anchor, because the form shows it without fractions of a second.
-            made["anchor_date"] = stored
-        elif anchor:
+            # The form shows the stored anchor without fractions of a second.
+            anchor = anchor.replace(microsecond=datetime.fromisoformat(stored).microsecond)
+            if zone == (self.initial.get("timezone") or "UTC"):
+                made["anchor_date"] = stored
+                return made
+        if anchor:
             made["anchor_date"] = moment_in(made, anchor).isoformat()
         return made
 

@@ -107,6 +107,22 @@ def test_an_interval_counts_from_its_anchor_on_the_clocks_of_its_zone(browser: C
     assert (schedule.misfire, schedule.ends_at) == ("latest", datetime(2099, 12, 31, 23, tzinfo=UTC))
 
 
+def test_another_zone_keeps_what_clocks_show_at_the_anchor_and_the_end(browser: Client):
+    anchor, end = "2026-01-05T06:00:00.000123+01:00", datetime(2099, 12, 31, 23, tzinfo=UTC)
+    made = make_deployment(schedules=[{"interval": 5400.0, "anchor_date": anchor, "timezone": "Europe/Berlin"}])
+    schedule = Schedule.objects.get()
+    Schedule.objects.update(ends_at=end)
+    sent = {**INTERVAL, "anchor": "2026-01-05T06:00:00", "ends_at": "2100-01-01T00:00:00"}
+
+    shown = browser.post(path_of(made, schedule), {**sent, "timezone": "America/New_York", "do": "preview"})
+    browser.post(path_of(made, schedule), {**sent, "timezone": "America/New_York"})
+
+    stored = Schedule.objects.get()
+    assert "counted from 2026-01-05 06:00" in shown.context["draft"].words
+    assert stored.definition["anchor_date"] == "2026-01-05T11:00:00.000123+00:00"
+    assert stored.ends_at == datetime(2100, 1, 1, 5, tzinfo=UTC)
+
+
 def test_a_rule_is_saved(browser: Client, nightly: Deployment):
     browser.post(path_of(nightly) + "?kind=rrule", RULE)
 
