@@ -231,7 +231,7 @@ def test_of_more_runs_than_an_action_may_concern_the_newest_are_taken(browser: C
 def test_a_search_concerns_the_runs_that_it_reached_and_says_how_far_that_was(
     browser: Client, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("runs.pages.selectors.bulk.SEARCHED", 2)
+    monkeypatch.setattr("runs.pages.selectors.runs.SEARCHED", 2)
     runs = [deployed(tags=["prod"]) for _ in range(3)]
 
     answer = browser.get("/runs/all/retry?tag=prod")

@@ -15,7 +15,7 @@ from django.utils import timezone
 from deployments.models import Worker, WorkPool
 from runs.models import FlowRun, FlowRunState
 from tests.web.conftest import HOSTILE
-from tests.web.rows import NOON, make_flow, make_run
+from tests.web.rows import NOON, make_flow, make_run, make_task_run
 
 pytestmark = pytest.mark.undivided
 
@@ -172,6 +172,25 @@ def test_a_search_reads_a_limited_number_of_runs_and_shows_how_far_it_came(
     assert "Look further back" in first
     assert "No run matches so far" in nothing
     assert [run.name for run in rows] == ["run-00", "run-20", "run-40"]
+
+
+@pytest.mark.parametrize("path", ["/runs", "/task-runs"])
+def test_a_search_in_large_parameters_reads_a_limited_number_of_bytes(
+    browser: Client, monkeypatch: pytest.MonkeyPatch, path: str
+):
+    monkeypatch.setattr("runs.pages.selectors.reach.BYTES_SEARCHED", 4_000)
+    for place in range(15):
+        at = NOON - timedelta(minutes=place)
+        run = make_run(f"run-{place:02}", at=at, parameters={"n": place % 7, "text": "x" * 500})
+        make_task_run(f"run-{place:02}", flow_run=run, at=at)
+
+    first = browser.get(f"{path}?q=param.n=0").content.decode()
+    rows = all_rows(browser, f"{path}?q=param.n=0")
+    nothing = browser.get(f"{path}?q=param.n=9+-tag:x").context["without"]
+
+    assert "because the parameters are large" in first
+    assert [run.name for run in rows] == ["run-00", "run-07", "run-14"]
+    assert sorted(str(one.count) for one in nothing) == ["0+", "15"]
 
 
 def all_rows(browser: Client, address: str) -> list[Any]:

@@ -12,7 +12,8 @@ from orchestration.reading import unconverted
 from orchestration.tables import dialect
 from runs.models import BulkAction, BulkRun, FlowRun
 from runs.pages.selectors.keyset import Cursor, Page, in_order, page_of, place_of
-from runs.pages.selectors.runs import BY, SEARCHED, RunFilter, end_of_search, parts_of, resolved, rows_of_runs, searched
+from runs.pages.selectors.reach import BY
+from runs.pages.selectors.runs import RunFilter, parts_of, reach_of_runs, resolved, rows_of_runs, searched
 
 ACTIONS_PER_PAGE = 50
 RUNS_PER_PAGE = 50
@@ -35,7 +36,7 @@ def chosen_runs(*, wanted: RunFilter, now: datetime, most: int) -> Chosen:
     parts, reach = parts_of(wanted, now), None
     for part in parts:
         if wanted.searches:
-            end = end_of_search(part, None, SEARCHED // len(parts))
+            end = reach_of_runs(part, wanted, None, share=1 / len(parts)).end
             reach = max(filter(None, (reach, end)), default=None)
             part = searched(part.filter(expected_start_time__gte=end) if end else part, wanted, now)
         rows = in_order(part.filter(created__lte=now), by=BY, after=None)

@@ -15,7 +15,7 @@ from orchestration.tables import dialect
 from orionflow.contract.states import BAD, TERMINAL
 from runs.history.selectors.history import history
 from runs.models import FlowRun
-from runs.pages.selectors.runs import BY
+from runs.pages.selectors.reach import BY
 from runs.pages.selectors.strips import completed_seconds, drift_in_words
 from runs.roll_ups.selectors import Subject
 

@@ -11,7 +11,7 @@ from django.db.models import Case, OuterRef, Q, QuerySet, Subquery, When
 from orchestration.errors import FlowRunNotFound
 from orionflow.contract.states import BAD, in_order
 from runs.models import FlowRun
-from runs.pages.selectors.runs import BY
+from runs.pages.selectors.reach import BY
 
 
 def neighbours(now: datetime) -> dict[str, Any]:

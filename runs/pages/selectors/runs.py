@@ -19,11 +19,11 @@ from runs.models import FlowRun, FlowRunState, FlowRunTag
 from runs.pages.selectors.conditions import GivenParameter, has_parameter, is_claimed_by
 from runs.pages.selectors.failures import runs_with_error
 from runs.pages.selectors.keyset import Count, Cursor, Page, capped_count, capped_counts, merged, page_of, place_of
+from runs.pages.selectors.reach import BY, Reach, ended_short, reach_of
 from runs.problems.selectors import failed_by, runs_failed_by
 from runs.querysets import Literal as LiteralValue
 
 PAGE_SIZE = 50
-BY = "expected_start_time"
 # A search by tag or name reads at most this many rows, and then shows how far back it came.
 SEARCHED = 30_000
 # How far back a filter by error reaches by default.
@@ -193,21 +193,29 @@ class RunsPage:
     planned: Count | None
     reasons: dict[str, str] = field(default_factory=dict)
     size: int = PAGE_SIZE
+    reaches: Sequence[Reach] = ()
 
     @property
     def was_cut_short(self) -> bool:
         """Whether the search ended before the page was full and older runs were searched."""
         return self.page.after is not None and len(self.page.rows) < self.size
 
+    @property
+    def read_large_parameters(self) -> bool:
+        """Whether the search would have come further with smaller parameters."""
+        return self.was_cut_short and ended_short(self.reaches, self.page.after)
+
 
 def runs_page(*, wanted: RunFilter, after: Cursor | None, now: datetime, size: int = PAGE_SIZE) -> RunsPage:
     """Return a page of past runs, newest first. Planned runs are counted, but listed only on request."""
     wanted = resolved(wanted, now)
     parts = parts_of(wanted, now)
-    pages = [_part(part, wanted, after, size, now, look_at=SEARCHED // len(parts)) for part in parts]
-    page = merged(pages, by=BY, size=size)
     if wanted.searches:
-        return RunsPage(page, None, None, state_reasons(page.rows), size)
+        reaches = [reach_of_runs(part, wanted, after, share=1 / len(parts)) for part in parts]
+        pages = [_searched(*one, wanted, after, size, now) for one in zip(parts, reaches, strict=True)]
+        page = merged(pages, by=BY, size=size)
+        return RunsPage(page, None, None, state_reasons(page.rows), size, reaches)
+    page = merged([page_of(rows_of_runs(part), by=BY, after=after, size=size) for part in parts], by=BY, size=size)
     return RunsPage(page, *_counts(wanted, now), state_reasons(page.rows), size)
 
 
@@ -286,24 +294,17 @@ def planned_count(wanted: RunFilter, now: datetime) -> Count | None:
     return capped_count(indexed_runs(replace(wanted, states=(), since=None), now).filter(is_planned(now)))
 
 
-def _part(
-    runs: QuerySet[FlowRun], wanted: RunFilter, after: Cursor | None, size: int, now: datetime, *, look_at: int
+def reach_of_runs(runs: QuerySet[FlowRun], wanted: RunFilter, after: Cursor | None, *, share: float) -> Reach:
+    return reach_of(runs, after, share=share, most=SEARCHED, parameters="parameters" if wanted.parameters else "")
+
+
+def _searched(
+    runs: QuerySet[FlowRun], reach: Reach, wanted: RunFilter, after: Cursor | None, size: int, now: datetime
 ) -> Page[FlowRun]:
-    if not wanted.searches:
-        return page_of(rows_of_runs(runs), by=BY, after=after, size=size)
-    end = end_of_search(runs, after, look_at)
+    end = reach.end
     found = searched(runs.filter(expected_start_time__gte=end) if end else runs, wanted, now)
     page = page_of(rows_of_runs(found), by=BY, after=after, size=size)
     return Page(page.rows, page.after or (Cursor.below_all_at(end) if end else None))
-
-
-def end_of_search(runs: QuerySet[FlowRun], after: Cursor | None, look_at: int) -> datetime | None:
-    """Return how far back one request searches; None if it can search everything."""
-    # Only the time is selected, so that the index is enough to skip the rows.
-    times = runs.order_by(f"-{BY}").values_list(BY, flat=True)
-    if after:
-        times = times.filter(expected_start_time__lt=after.at)
-    return next(iter(times[look_at : look_at + 1]), None)
 
 
 def rows_of_runs(runs: QuerySet[FlowRun]) -> QuerySet[FlowRun]:

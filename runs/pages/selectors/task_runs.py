@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,11 +13,13 @@ from runs.lists.filters.conditions import is_tagged_with_all, is_tagged_with_any
 from runs.models import TaskRun, TaskRunTag
 from runs.pages.selectors.conditions import has_parameter, is_claimed_by
 from runs.pages.selectors.keyset import Count, Cursor, Page, capped_count, merged, page_of
+from runs.pages.selectors.reach import BY, Reach, ended_short, reach_of
 from runs.pages.selectors.run import reasons_of_tasks
 from runs.pages.selectors.runs import PAGE_SIZE, SEARCHED, RunFilter
 from runs.querysets import has_ended_badly, is_open
 
-BY = "expected_start_time"
+# Those of a task run are not stored as JSON.
+PARAMETERS = "flow_run__parameters"
 # The columns that the list shows. Open pages read it again and again while task runs are reported.
 SHOWN = (
     *("state_type", "state_name", "state_id", "refusal", "name", "tags", "run_count"),
@@ -33,38 +35,40 @@ class TaskRunsPage:
     count: Count | None
     reasons: Mapping[str, str]
     size: int
+    reaches: Sequence[Reach] = ()
 
     @property
     def was_cut_short(self) -> bool:
         """Whether the search ended before the page was full and older task runs were searched."""
         return self.page.after is not None and len(self.page.rows) < self.size
 
+    @property
+    def read_large_parameters(self) -> bool:
+        """Whether the search would have come further with smaller parameters."""
+        return self.was_cut_short and ended_short(self.reaches, self.page.after)
+
 
 def task_runs_page(*, wanted: RunFilter, after: Cursor | None, now: datetime, size: int = PAGE_SIZE) -> TaskRunsPage:
     """Return a page of task runs, newest first: one or two queries for each state, and two more."""
     parts = [indexed_task_runs(one, now) for one in wanted.by_state()]
     by_row = conditions_by_row(wanted, now)
-    pages = [_part(part, by_row, after, size, look_at=SEARCHED // len(parts)) for part in parts]
+    large, share = PARAMETERS if wanted.parameters else "", 1 / len(parts)
+    reaches = [
+        reach_of(part, after, share=share, most=SEARCHED, parameters=large) if by_row else Reach(None) for part in parts
+    ]
+    pages = [_part(part, reach.end, by_row, after, size) for part, reach in zip(parts, reaches, strict=True)]
     page = merged(pages, by=BY, size=size)
     count = None if by_row else capped_count(indexed_task_runs(wanted, now))
-    return TaskRunsPage(page, count, reasons_of_tasks(page.rows), size)
+    return TaskRunsPage(page, count, reasons_of_tasks(page.rows), size, reaches)
 
 
-def _part(runs: QuerySet[TaskRun], by_row: list[Q], after: Cursor | None, size: int, *, look_at: int) -> Page[TaskRun]:
-    end = _end_of_search(runs, after, look_at) if by_row else None
+def _part(
+    runs: QuerySet[TaskRun], end: datetime | None, by_row: list[Q], after: Cursor | None, size: int
+) -> Page[TaskRun]:
     found = (runs.filter(expected_start_time__gte=end) if end else runs).filter(*by_row)
     rows = found.select_related("flow_run__flow").only(*SHOWN)
     page = page_of(rows, by=BY, after=after, size=size)
     return Page(page.rows, page.after or (Cursor.below_all_at(end) if end else None))
-
-
-def _end_of_search(runs: QuerySet[TaskRun], after: Cursor | None, look_at: int) -> datetime | None:
-    """Return how far back one request searches; None if it can search everything."""
-    # Only the time is selected, so that the index is enough to skip the rows.
-    times = runs.order_by(f"-{BY}").values_list(BY, flat=True)
-    if after:
-        times = times.filter(expected_start_time__lt=after.at)
-    return next(iter(times[look_at : look_at + 1]), None)
 
 
 def indexed_task_runs(wanted: RunFilter, now: datetime) -> QuerySet[TaskRun]:
@@ -103,9 +107,9 @@ def conditions_by_row(wanted: RunFilter, now: datetime) -> list[Q]:
         found.append(is_tagged_with_all(TaskRunTag, wanted.tags))
     if wanted.without_tags:
         found.append(~is_tagged_with_any(TaskRunTag, wanted.without_tags))
-    # The agent is that of the flow run, and so are the parameters: those of a task run are not stored as JSON.
+    # The agent is that of the flow run, and so are the parameters.
     found += [is_claimed_by(agent, "flow_run_id") for agent in wanted.agents]
-    found += [has_parameter(given, "flow_run__parameters") for given in wanted.parameters]
+    found += [has_parameter(given, PARAMETERS) for given in wanted.parameters]
     if wanted.longer_than is not None:
         runs_so_long = Q(state_type=StateType.RUNNING, state_timestamp__lt=now - wanted.longer_than)
         found.append(Q(total_run_time__gt=wanted.longer_than) | runs_so_long)
