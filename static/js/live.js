@@ -80,10 +80,10 @@
     socket.send(JSON.stringify({ topics: wanted, since }));
   }
 
-  // --- requesting parts: those of a page in one request, each log in its own ---
+  // --- requesting parts: those with the same address in one request, each log in its own ---
 
   const queueOf = (part) => {
-    const name = "liveAppend" in part.dataset ? part.id : "page";
+    const name = "liveAppend" in part.dataset ? part.id : part.dataset.liveFrom;
     if (!queues.has(name)) queues.set(name, { dirty: new Set(), last: 0, took: 0 });
     return queues.get(name);
   };
@@ -116,8 +116,11 @@
   }
 
   async function ask(queue) {
-    const asked = [...queue.dirty].map((id) => document.getElementById(id)).filter((part) => part && !stateOf(part).lost);
+    const found = [...queue.dirty].map((id) => document.getElementById(id)).filter((part) => part && !stateOf(part).lost);
     queue.dirty.clear();
+    const asked = found.filter((part) => queueOf(part) === queue);
+    // Those that show another choice by now have another address.
+    for (const part of found) if (!asked.includes(part)) refresh(part);
     if (!asked.length) return;
     const from = asked.map((part) => part.dataset.liveFrom);
     const headers = { "Orion-Live": place };

@@ -116,6 +116,27 @@ def test_of_two_quick_choices_the_later_one_is_shown(page: Page, house: House):
         expect(page.locator("#live-beside li.here")).to_contain_text("load-0 line 0", timeout=PATIENCE)
 
 
+def test_a_chosen_log_stays_when_the_rest_of_the_page_changes(page: Page, house: House):
+    run = post(house.server, "/flow_runs/", flow_id=post(house.server, "/flows/", name="etl")["id"])["id"]
+    move(house.server, "flow_runs", run, "RUNNING")
+    first, _ = (make_task(house.server, run, name) for name in ("first-0", "then-0"))
+    # More lines than the log beside the timeline shows, so that it does not follow the end.
+    write(house.server, run, [f"line {place}" for place in range(500)])
+    page.goto(f"/runs/{run}?tab=timeline")
+    expect(page.locator("#live-control")).to_have_attribute("data-state", "live", timeout=PATIENCE)
+    page.locator(f"#row-{first} rect.work").click()
+    expect(page.locator("#live-beside li.here")).to_contain_text("first-0 line 0", timeout=PATIENCE)
+
+    page.keyboard.press(".")
+    write(house.server, run, ["the last line"])
+    move(house.server, "flow_runs", run, "COMPLETED")
+    page.keyboard.press(".")
+
+    expect(page.locator("#live-head")).to_contain_text("Completed", timeout=PATIENCE)
+    page.wait_for_timeout(500)
+    expect(page.locator("#live-beside li.here")).to_contain_text("first-0 line 0")
+
+
 def test_words_are_found_and_a_line_is_entered_among_its_neighbours(page: Page, house: House):
     page.goto(f"/runs/{house.run}?tab=logs")
     page.get_by_label("Words").fill("LOAD-0 line 30")
