@@ -183,6 +183,32 @@ def test_a_moment_may_be_given_in_any_time_zone():
     assert next(cron("30 * * * *", "Europe/Berlin").after(repeated)) == utc(2026, 10, 25, 2, 30)
 
 
+CHANGES = [
+    ("Europe/Berlin", utc(2026, 3, 27)),
+    ("Europe/Berlin", utc(2026, 10, 23)),
+    ("Australia/Lord_Howe", utc(2026, 4, 3)),
+    ("America/Sao_Paulo", utc(2018, 11, 2)),
+    ("Pacific/Apia", utc(2011, 12, 28)),
+    ("Asia/Kolkata", utc(2026, 1, 30)),
+]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["*/10 7-20 * * *", "*/20 0-3,23 * * *", "7 2 * * 6,0", "15,45 * 28-31 * *", "30 0 L * *", "0 0,12 * 3-11 *"],
+)
+@pytest.mark.parametrize(("place", "day"), CHANGES)
+def test_the_number_of_times_is_that_of_counting_them(line, place, day):
+    timetable = read_definition({"cron": line, "timezone": place})
+    begin = day + timedelta(minutes=37, seconds=5)
+    named = list(takewhile(lambda at: at < begin + 6 * DAY, timetable.after(begin, inclusive=True)))
+    ends = [begin + timedelta(hours=hours) for hours in (0, 1, 13, 37.5, 61, 144)]
+
+    counted = [timetable.number_between(begin, end) for end in ends]
+
+    assert counted == [sum(at < end for at in named) for end in ends]
+
+
 def test_the_end_of_a_gap_itself_counts_if_asked_for():
     gap = utc(2026, 3, 8, 7)
 

@@ -161,12 +161,17 @@ def test_times_by_the_second_are_calculated_and_others_end_at_a_bound(browser: C
     monkeypatch.setattr(selectors, "MOST_TIMES", 100)
     make_deployment("second", schedules=[{**HOURLY, "interval": 1}])
     make_deployment("often", schedules=[{"cron": "*/5 * * * *", "timezone": "Asia/Kolkata"}])
-    make_deployment("offices", schedules=[{"cron": "*/30 8-17 * * *", "timezone": "UTC"}])
+    make_deployment("offices", schedules=[{"cron": "*/10 7-20 * * *", "timezone": "UTC"}])
+    hours = ",".join(str(hour) for hour in range(8, 18))
+    make_deployment("rule", schedules=[{"rrule": f"FREQ=MINUTELY;INTERVAL=30;BYHOUR={hours}", "timezone": "UTC"}])
 
-    cells = month_at(browser, next_month())
+    address = f"/schedule?view=month&day={next_month():%Y-%m}"
 
-    assert planned_at(cells[2]) == {"second": "86\u202f400", "often": "288", "offices": "20"}
-    assert planned_at(cells[20]) == {"second": "86\u202f400", "often": "288", "offices": "None"}
+    early, late = (browser.get(f"{address}-{day}").context["chosen"] for day in ("02", "20"))
+
+    calculated = {"second": "86\u202f400", "often": "288", "offices": "84"}
+    assert planned_at(early) == {**calculated, "rule": "20"}
+    assert planned_at(late) == {**calculated, "rule": "None"}
 
 
 NIGHTS = (
@@ -207,6 +212,8 @@ def test_calendars_stay_read_up_to_the_size_of_their_texts(monkeypatch: pytest.M
         {"cron": "5,50 * * * *"},
         {"interval": 420.5},
         {"cron": "5 * * * *", "spread": 600, "spread_by": 90},
+        {"cron": "*/10 1-20 * * *"},
+        {"cron": "0,30 * * * 0", "spread": 600, "spread_by": 90},
     ],
 )
 def test_calculated_numbers_are_those_of_the_times(definition: dict[str, Any]):

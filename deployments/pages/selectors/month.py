@@ -215,21 +215,26 @@ def _compute(
 
 def _calculate(found: _Read, schedule: Schedule, since: datetime, edges: Sequence[datetime], least: int) -> bool:
     """Count the times of a schedule without computing each; False if that is not possible, or if they are few."""
+    definition = json.dumps(schedule.definition, sort_keys=True)
+    # Nothing can be added to the last moment of the calendar.
+    last = schedule.ends_at
+    end = last + TICK if last and last < edges[-1] else edges[-1]
+    since, numbers = since + TICK, []
     try:
-        timetable = _timetable(json.dumps(schedule.definition, sort_keys=True))
-        # Nothing can be added to the last moment of the calendar.
-        last = schedule.ends_at
-        end = last + TICK if last and last < edges[-1] else edges[-1]
-        since = max(since + TICK, edges[0])
-        whole = timetable.number_between(since, end) if since < end else 0
-        if whole is None or whole < least:
-            return False
-        for number, (begin, until) in enumerate(pairwise(edges)):
-            begin, until = max(begin, since), min(until, end)
-            if begin < until and (runs := timetable.number_between(begin, until)):
-                found.planned[number][schedule.deployment_id] += runs
+        for (begin, until), runs in zip(pairwise(edges), _numbers_in(definition, tuple(edges)), strict=True):
+            if since > begin or until > end:
+                begin, until = max(begin, since), min(until, end)
+                runs = _timetable(definition).number_between(begin, until) if begin < until else 0
+            if runs is None:
+                return False
+            numbers.append(runs)
     except ScheduleError:
         return False
+    if sum(numbers) < least:
+        return False
+    for number, runs in enumerate(numbers):
+        if runs:
+            found.planned[number][schedule.deployment_id] += runs
     return True
 
 
@@ -249,6 +254,13 @@ def _times_after(
 @lru_cache(maxsize=MOST_SCHEDULES)
 def _timetable(definition: str) -> Timetable:
     return read_definition(json.loads(definition))
+
+
+@lru_cache(maxsize=MOST_SCHEDULES)
+def _numbers_in(definition: str, edges: tuple[datetime, ...]) -> Sequence[int | None]:
+    """Return the number of times of a definition on each of these days, where it can be calculated."""
+    timetable = _timetable(definition)
+    return [timetable.number_between(*one) for one in pairwise(edges)]
 
 
 @lru_cache(maxsize=MOST_SCHEDULES)

@@ -10,7 +10,8 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from itertools import product
+from functools import lru_cache
+from itertools import islice, product, takewhile
 from typing import Any
 
 from cronsim import CronSim, CronSimError
@@ -18,13 +19,16 @@ from cronsim import CronSim, CronSimError
 from deployments.schedules.core.errors import ScheduleError
 from deployments.schedules.core.timetable import Timetable
 from deployments.schedules.core.zones import (
+    DAY,
     SECOND,
     Named,
     earliest_wall,
     every_time,
+    first_moment,
     is_text,
     name_of,
     once_each,
+    steady_offset,
     zone_of,
 )
 from orionflow.contract.schedules import LONGEST_CRON
@@ -41,7 +45,9 @@ ALIASES = {
 # Where only the fields of an expression are read, any start will do.
 ANY_DAY = datetime(2026, 1, 1)  # noqa: DTZ001
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-HOUR = timedelta(hours=1)
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+# The longest period whose times are counted by days, and the most times on a day on which clocks change.
+LONGEST_COUNTED, MOST_COUNTED = timedelta(days=400), 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +64,16 @@ class CronTimes(Timetable):
         return (every_time if self.runs_every_hour else once_each)(walls, self.zone)
 
     def number_between(self, begin: datetime, end: datetime) -> int | None:
+        try:
+            by_hours = self._number_by_hours(begin, end)
+            return self._number_by_days(begin, end) if by_hours is None else by_hours
+        except (OverflowError, ValueError):
+            # A day beside the year 9999.
+            return None
+
+    def _number_by_hours(self, begin: datetime, end: datetime) -> int | None:
         """Return the number for an expression that is the same in every hour."""
-        simulation = _simulation(self.expression, ANY_DAY, self.day_or)
+        simulation = _rule(self.expression, self.day_or)
         if simulation is None or not self.runs_every_hour or self.expression.split()[-3:] != ["*", "*", "*"]:
             return None
         shifts = [moment.astimezone(self.zone).utcoffset() or timedelta() for moment in (begin, end)]
@@ -70,6 +84,30 @@ class CronTimes(Timetable):
         hours = [divmod(moment + shifts[0] - EPOCH, HOUR) for moment in (begin, end)]
         passed = [number * len(seconds) + bisect_left(seconds, rest / SECOND) for number, rest in hours]
         return passed[1] - passed[0]
+
+    def _number_by_days(self, begin: datetime, end: datetime) -> int | None:
+        """Return the number of a day times the days. Near clock changes, times are counted one by one."""
+        simulation, at, number = _rule(self.expression, self.day_or), begin.astimezone(UTC), 0
+        if simulation is None or end - begin > LONGEST_COUNTED:
+            return None
+        while at < end:
+            day = at.astimezone(self.zone).date()
+            midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
+            if (offset := steady_offset(day, self.zone)) is not None:
+                start = midnight - offset
+                until = min(end, start + DAY)
+                if day.month in simulation.months and simulation.match_day(day):
+                    number += _times_before(simulation, until - start) - _times_before(simulation, at - start)
+            else:
+                # At least an hour on: clocks that are set back may show the next midnight before this time.
+                until = min(end, max(first_moment((midnight + DAY).replace(tzinfo=None), self.zone), at + HOUR))
+                named = takewhile(until.__gt__, self.after(at, inclusive=True))
+                found = sum(1 for _ in islice(named, MOST_COUNTED + 1))
+                if found > MOST_COUNTED:
+                    return None
+                number += found
+            at = until
+        return number
 
     def describe(self) -> str:
         simulation = _simulation(self.expression, ANY_DAY, self.day_or)
@@ -134,6 +172,30 @@ def _simulation(expression: str, begin: datetime, day_or: bool) -> CronSim | Non
     if not day_or:
         simulation.day_and = True
     return simulation
+
+
+@lru_cache(maxsize=2_000)
+def _rule(expression: str, day_or: bool) -> CronSim | None:
+    """Return the fields of an expression. They are kept, so do not ask them for times, which moves them on."""
+    return _simulation(expression, ANY_DAY, day_or)
+
+
+def _times_before(rule: CronSim, since_midnight: timedelta) -> int:
+    """Return how many times of a day lie before this one."""
+    if not since_midnight:
+        return 0
+    per_minute = len(rule.seconds)
+    per_hour = len(rule.minutes) * per_minute
+    if since_midnight >= DAY:
+        return len(rule.hours) * per_hour
+    minutes, seconds = divmod(since_midnight, MINUTE)
+    hour, minute = divmod(minutes, 60)
+    number = sum(one < hour for one in rule.hours) * per_hour
+    if hour in rule.hours:
+        number += sum(one < minute for one in rule.minutes) * per_minute
+        if minute in rule.minutes:
+            number += sum(one * SECOND < seconds for one in rule.seconds)
+    return number
 
 
 def _reads_in_every_month(expression: str) -> bool:

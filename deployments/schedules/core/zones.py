@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -110,6 +111,14 @@ def earliest_wall(moment: datetime, zone: tzinfo) -> datetime:
     moment = moment - TICK
     later = _offset((moment + DAY).astimezone(zone))
     return min(wall_of(moment, zone), moment.replace(tzinfo=None) + later)
+
+
+@lru_cache(maxsize=4_096)
+def steady_offset(day: date, zone: tzinfo) -> timedelta | None:
+    """Return the offset of a day if clocks do not change on it, nor on the days beside it."""
+    midnight = datetime(day.year, day.month, day.day)  # noqa: DTZ001
+    offsets = {offset for days in range(-1, 3) for offset in _offsets(midnight + days * DAY, zone)}
+    return offsets.pop() if len(offsets) == 1 else None
 
 
 def once_each(walls: Iterable[datetime], zone: tzinfo) -> Iterator[Named]:
