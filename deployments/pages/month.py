@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from calendar import monthrange
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from urllib.parse import urlencode
@@ -13,9 +13,10 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
+from deployments.models import Deployment
 from deployments.pages.days import day_of
 from deployments.pages.deployment import WITHIN
-from deployments.pages.selectors.month import Month, MonthDay, month_of
+from deployments.pages.selectors.month import MOST_NAMED, Month, MonthDay, month_of
 from orchestration.database_clock import current_time
 from orionflow.contract.states import BAD, StateType, in_order
 from runs.pages.selectors.keyset import Count
@@ -62,6 +63,7 @@ def month(request: HttpRequest) -> HttpResponse:
     first = day_of(f"{request.GET.get('month', '')}-01") or (chosen or today).replace(day=1)
     days = [first + timedelta(days=number) for number in range(monthrange(first.year, first.month)[1])]
     found = month_of(days=days, chosen=chosen, zone=zone, now=now)
+    of_day = next((one for one in found.days if one.day == chosen), None)
     cells = [_cell(one, chosen, today, found) for one in found.days]
     context = {
         "section": "schedule",
@@ -70,6 +72,8 @@ def month(request: HttpRequest) -> HttpResponse:
         "weeks": _weeks(cells),
         "weekdays": WEEKDAYS,
         "chosen": next((cell for cell in cells if cell.is_chosen), None),
+        "past_runs": [(one.deployment, _came(of_day, one.came, one.deployment)) for one in found.past_runs if of_day],
+        "most_divided": MOST_NAMED,
         "before": _address(first - timedelta(days=1)),
         "after": _address(days[-1] + timedelta(days=1)),
         "this": "" if first == today.replace(day=1) else _address(today),
@@ -92,11 +96,11 @@ def _weeks(cells: Sequence[DayCell]) -> list[list[DayCell | None]]:
 
 def _cell(one: MonthDay, chosen: date | None, today: date, found: Month) -> DayCell:
     address = f"{_address(one.day)}&day={one.day}#day"
-    return DayCell(one, _came(one), one.day == today, one.end <= found.now, one.day == chosen, address)
+    return DayCell(one, _came(one, one.came), one.day == today, one.end <= found.now, one.day == chosen, address)
 
 
-def _came(one: MonthDay) -> list[Came]:
-    """Return the outcomes of a day with the addresses of their lists."""
+def _came(one: MonthDay, came: Mapping[str, int], deployment: Deployment | None = None) -> list[Came]:
+    """Return the outcomes of a day, or of the runs of one deployment, with the addresses of their lists."""
     kinds = [
         ("completed", (StateType.COMPLETED,)),
         ("failed", in_order(BAD)),
@@ -104,13 +108,14 @@ def _came(one: MonthDay) -> list[Came]:
     ]
     shown = []
     for words, types in kinds:
-        if number := sum(one.came.get(kind, 0) for kind in types):
-            shown.append(Came(words, str(types[0]), Count(number), _list(one, types)))
+        if number := sum(came.get(kind, 0) for kind in types):
+            shown.append(Came(words, str(types[0]), Count(number), _list(one, types, deployment)))
     return shown
 
 
-def _list(one: MonthDay, types: Sequence[str]) -> str:
+def _list(one: MonthDay, types: Sequence[str], deployment: Deployment | None) -> str:
     zone = timezone.get_current_timezone()
     since, until = (moment.astimezone(zone).isoformat() for moment in (one.begin, one.end))
     asked = {"state": ",".join(types).lower(), "since": since, "until": until}
+    asked |= {"deployment": str(deployment.pk)} if deployment else {}
     return f"{reverse('runs:runs')}?{urlencode(asked, safe=',:')}"

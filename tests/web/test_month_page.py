@@ -18,6 +18,7 @@ from deployments.pages.selectors import month as selectors
 from deployments.pages.selectors import plan
 from deployments.schedules.core import read_definition
 from deployments.schedules.services.calendars import create_calendar
+from runs.roll_ups.services import add_up
 from tests.web.conftest import HOSTILE
 from tests.web.deployments import HOURLY, NIGHTLY, add_run, make_deployment
 
@@ -80,6 +81,32 @@ def test_a_past_day_has_its_outcomes_and_the_lists_that_prove_them(browser: Clie
 
     assert [(one.words, one.number.number) for one in cell.came] == [("completed", 3), ("failed", 2), ("other", 1)]
     assert [(found.count.number, len(found.page.rows)) for found in lists] == [(3, 3), (2, 2), (1, 1)]
+
+
+def test_a_chosen_past_day_counts_the_runs_of_each_deployment(browser: Client, django_assert_max_num_queries):
+    nightly, hourly = make_deployment("nightly"), make_deployment("hourly")
+    day = (timezone.now() - 40 * DAY).date()
+    noon = timezone.now() - datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+    for made, state in ((nightly, "COMPLETED"), (nightly, "FAILED"), (hourly, "COMPLETED"), (nightly, "COMPLETED")):
+        add_run(made, state, ago=noon)
+        add_up()
+    add_run(nightly, ago=noon)
+    add_run(nightly, ago=noon - DAY)
+
+    with django_assert_max_num_queries(12):
+        answer = browser.get(f"/schedule?view=month&day={day}")
+    found = {one.name: came for one, came in answer.context["past_runs"]}
+    lists = [browser.get(one.address).context["found"].count.number for one in found["nightly"]]
+    browser.post("/settings/browser", {"theme": "system", "density": "normal", "zone": "Asia/Kolkata"})
+    elsewhere = browser.get(f"/schedule?view=month&day={day}")
+
+    assert [(name, [one.number.number for one in came]) for name, came in found.items()] == [
+        ("nightly", [3, 1]),
+        ("hourly", [1]),
+    ]
+    assert lists == [3, 1]
+    assert elsewhere.context["past_runs"] == []
+    assert "All runs that were due.</span>" in elsewhere.content.decode()
 
 
 def test_days_begin_at_midnight_of_the_reader_also_when_clocks_change(browser: Client):

@@ -23,7 +23,7 @@ from deployments.schedules.core import ScheduleError, Timetable, read_definition
 from deployments.schedules.core.zones import TICK, first_moment
 from orchestration.sight import sees_in_part
 from runs.history.selectors.durations import microseconds
-from runs.history.selectors.rolled import rolled_up
+from runs.history.selectors.rolled import rolled_up, runs_of_deployments
 from runs.pages.selectors.keyset import Count
 from runs.roll_ups.selectors import ALL_FLOW_RUNS
 
@@ -43,6 +43,14 @@ class PlannedRuns:
 
     deployment: Deployment
     number: Count | None
+
+
+@dataclass(frozen=True, slots=True)
+class PastRuns:
+    """A deployment with the numbers of its runs on a past day, by type of state."""
+
+    deployment: Deployment
+    came: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +86,29 @@ class MonthDay:
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """Its days. `is_cut`: some schedules are not computed. `counts_runs`: the user may see totals of all runs."""
+    """Its days. `is_cut`: some schedules are not computed. `counts_runs`: the user may see totals of all runs.
+
+    `past_runs` are those of the chosen day by deployment, the most first; none if it is not over or cannot be divided.
+    `is_divided`: they are those of all deployments.
+    """
 
     days: Sequence[MonthDay]
     now: datetime
     is_cut: bool
     counts_runs: bool
+    past_runs: Sequence[PastRuns] = ()
+    is_divided: bool = False
 
 
 def month_of(*, days: Sequence[date], chosen: date | None, zone: tzinfo, now: datetime) -> Month:
-    """Return the days in this zone; on the chosen one, all deployments are named. Seven queries at most."""
+    """Return the days in this zone; on the chosen one, all deployments are named. Nine queries at most."""
     edges = [first_moment(datetime(one.year, one.month, one.day), zone) for one in [*days, days[-1] + DAY]]  # noqa: DTZ001
     counts_runs = not sees_in_part()
     came = _came(edges, now) if counts_runs else {}
     read = _read(edges, now)
     names = _named(days, chosen, read)
+    place = days.index(chosen) if counts_runs and chosen in days else None
+    past_runs, is_divided = ([], False) if place is None else _past_runs(edges[place], edges[place + 1], now)
     return Month(
         [
             _day(number, one, edges, came.get(number, {}), read, names, MOST_NAMED if one == chosen else None)
@@ -101,7 +117,21 @@ def month_of(*, days: Sequence[date], chosen: date | None, zone: tzinfo, now: da
         now,
         read.is_cut,
         counts_runs,
+        past_runs,
+        is_divided,
     )
+
+
+def _past_runs(since: datetime, until: datetime, now: datetime) -> tuple[list[PastRuns], bool]:
+    """Return the runs of a day by deployment, and whether these are all deployments. Two queries."""
+    if until > now:
+        return [], False
+    rows = Deployment.objects.select_related("flow").only("id", "name", "flow__name")
+    deployments = {one.pk: one for one in rows.order_by("pk")[: MOST_NAMED + 1]}
+    counted = runs_of_deployments(list(deployments)[:MOST_NAMED], since=since, until=until)
+    found = [PastRuns(deployments[one], came) for one, came in (counted or {}).items()]
+    is_divided = counted is not None and len(deployments) <= MOST_NAMED
+    return sorted(found, key=lambda one: (-sum(one.came.values()), one.deployment.name)), is_divided
 
 
 def _came(edges: Sequence[datetime], now: datetime) -> dict[int, Counter[str]]:

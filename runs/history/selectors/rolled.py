@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -66,6 +66,40 @@ def rolled_up(subject: Subject, edges: Sequence[datetime], now: datetime) -> Cou
         cursor.execute(" UNION ALL ".join(selects))
         rows = cursor.fetchall()
     return _estimated(_added(rows, read, parts), now)
+
+
+def runs_of_deployments(
+    ids: Sequence[UUID], *, since: datetime, until: datetime
+) -> Mapping[UUID, Mapping[str, int]] | None:
+    """Return the number of runs of each deployment by type of state. One query.
+
+    None if the period is not one of whole hours: the totals of deployments have no minutes.
+    """
+    piece = Piece(None, microseconds(since), microseconds(until))
+    if piece.since % (HOUR * MICROSECONDS) or piece.until % (HOUR * MICROSECONDS):
+        return None
+    spans = [period[1:] for period in _periods(0, piece)]
+    if not ids or not spans:
+        return {}
+    periods = ", ".join(str((one.hex, *span)) for one in ids for span in spans)
+    of_period = _OF_PERIOD[connection.vendor].format(subject="p.subject")
+    first, last = (_bucket(moment, MINUTE) for moment in (piece.since, piece.until))
+    sql = (
+        "SELECT subject, state_type, SUM(runs) FROM (SELECT * FROM ("
+        f"WITH period(subject, level, since, until) AS (VALUES {periods}) "
+        f"SELECT t.subject, t.state_type, t.runs FROM period p CROSS JOIN {of_period}) totals "
+        "UNION ALL SELECT c.deployment, c.state_type, c.runs FROM runs_rollupchange c "
+        f"WHERE c.deployment <> '' AND c.minute >= '{first}' AND c.minute < '{last}') counted GROUP BY 1, 2"
+    )
+    with reader().cursor() as cursor:
+        cursor.execute(sql)
+        rows = cursor.fetchall()
+    known = {one.hex: one for one in ids}
+    counted: dict[UUID, dict[str, int]] = defaultdict(dict)
+    for subject, state_type, runs in rows:
+        if subject in known and state_type and runs:
+            counted[known[subject]][state_type] = int(runs)
+    return counted
 
 
 _FROM_TOTALS, _FROM_CHANGES, _FROM_RUNS = range(3)
