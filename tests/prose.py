@@ -15,9 +15,9 @@ from tests.words import printed
 ROOT = Path(__file__).resolve().parent.parent
 LISTED = tomllib.loads((ROOT / "tests" / "prose.toml").read_text(encoding="utf-8"))
 TERMS = {
-    re.compile(rf"(?<![\w-]){pattern}(?![\w-])", re.IGNORECASE): say
+    re.compile(rf"(?<![\w-]){pattern}(?![\w-])", re.IGNORECASE): advice
     for part in ("terms", "plain", "tone")
-    for pattern, say in LISTED[part].items()
+    for pattern, advice in LISTED[part].items()
 }
 LONGEST = 45
 # They are for those who work on Orion, and many of them were written before these rules.
@@ -45,9 +45,9 @@ def blanked(text: str, *patterns: re.Pattern[str]) -> str:
 
 
 def terms_in(text: str) -> Iterator[tuple[int, str]]:
-    for pattern, say in TERMS.items():
+    for pattern, advice in TERMS.items():
         for found in pattern.finditer(text):
-            yield text.count("\n", 0, found.start()) + 1, f"“{found[0]}”: write {say}"
+            yield text.count("\n", 0, found.start()) + 1, f"“{found[0]}”: write {advice}"
 
 
 def long_sentences(text: str) -> Iterator[tuple[int, str]]:

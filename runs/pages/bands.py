@@ -16,7 +16,7 @@ from runs.pages.selectors.timeline import WORST_FIRST
 # least height of a state of few among many runs, so that it is visible.
 WAIT, WORK, LOWEST = (4.0, 3.5), (13.0, 8.0), 1.5
 # The numbers of the text that stands for the picture.
-PARTS_TOLD = 10
+PARTS_DESCRIBED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ def _most(numbers: Sequence[float]) -> int:
 
 def _course(numbers: Sequence[float], slices: Sequence[Slice]) -> list[int]:
     """Return the most in each of ten equal parts of the axis, from left to right."""
-    parts: list[list[float]] = [[] for _ in range(PARTS_TOLD)]
+    parts: list[list[float]] = [[] for _ in range(PARTS_DESCRIBED)]
     for number, one in zip(numbers, slices, strict=True):
-        parts[min(int((one.x + one.x_end) / 2 * PARTS_TOLD / WHOLE), PARTS_TOLD - 1)].append(number)
+        parts[min(int((one.x + one.x_end) / 2 * PARTS_DESCRIBED / WHOLE), PARTS_DESCRIBED - 1)].append(number)
     return [_most(part) for part in parts if part]

@@ -25,6 +25,37 @@ def test_docstrings_may_not_begin_with_what_or_the_same():
     assert sorted(words.struck_in(source, is_code=True)) == ['"""The same', '"""What']
 
 
+@pytest.mark.parametrize(
+    ("suffix", "text"),
+    [
+        (".py", "def _say_later(): ..."),
+        (".py", "class LogWish: ..."),
+        (".py", "told, self.heard_at = f()"),
+        (".py", "def f(*, is_said): ..."),
+        (".html", "{% with told=trail|spoke %}"),
+        (".html", "{% for rule, said in trail %}"),
+        (".html", '{% include "a.html" with wish=form only %}'),
+        (".js", "const said = 1"),
+    ],
+)
+def test_some_words_are_struck_in_names_only(suffix, text):
+    assert list(words.struck_names(text, suffix))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "text"),
+    [
+        (".py", '"""What the rules said."""\nfile.tell()\n# told'),
+        (".py", "def test_a_page_says_so(): ..."),
+        (".py", "class SayHello: ..."),
+        (".html", '<p class="told {% if x %}">said {{ told }}</p>'),
+        (".md", "told = 1"),
+    ],
+)
+def test_sentences_may_say_them(suffix, text):
+    assert not list(words.struck_names(text, suffix))
+
+
 def test_a_struck_word_fails_and_is_named_with_its_file(monkeypatch, tmp_path, capsys):
     page = tmp_path / "page.md"
     page.write_text("Planned anew,\nand anew.")
