@@ -159,5 +159,5 @@ def _title(line: Line, span: Span, attempt: int) -> str:
         case "rest":
             return f"waited {took} for the next attempt"
     if line.run is None:
-        return f"{line.number} runs within {took}"
+        return f"{line.number}{'+' if line.is_cut else ''} runs within {took}"
     return f"attempt {attempt}{' after a pause' if span.is_resumed else ''}: {took}"

@@ -10,6 +10,8 @@ from django.test import Client
 
 from orchestration.services import propose_flow_run_state
 from runs.models import FlowRun, FlowRunState, Log, TaskRun, TaskRunState
+from runs.pages.selectors import task_sums
+from runs.pages.timeline import DrawnLine
 from runs.why.selectors.why import why_flow_run
 from tests.factories import later, make_flow_run, make_state
 from tests.web.rows import NOON, add_lines, make_flow, make_run, make_task_run
@@ -319,8 +321,12 @@ def nest(run: FlowRun, name: str) -> FlowRun:
     return child
 
 
+def lines_in(answer) -> list[DrawnLine]:
+    return answer.context["lines"]
+
+
 def rows_of(answer) -> list[tuple[str, int]]:
-    return [(drawn.line.name, drawn.line.depth) for drawn in answer.context["lines"]]
+    return [(drawn.line.name, drawn.line.depth) for drawn in lines_in(answer)]
 
 
 def toggles_of(answer) -> dict[str, str]:
@@ -413,6 +419,56 @@ def test_a_row_of_many_runs_shows_how_many_were_at_work_and_waited(browser: Clie
     page = " ".join(answer.content.decode().split())
     assert 'at work from left to right: 10, 10, 10, 10, 10, 10, 10, 10, 10, 10"' in page
     assert '<span class="muted sums">up to 10 at a time</span>' in page
+
+
+def test_runs_that_are_not_over_do_not_count_as_the_shortest(browser: Client):
+    run = make_run(state="RUNNING")
+    add_runs(run, *["etl.load"] * 6)
+    pending = {"state_type": "PENDING", "start_time": None, "end_time": None, "total_run_time": 0 * SECOND}
+    for key, number in (("etl.load", 7), ("etl.save", 8)):
+        TaskRun.objects.bulk_create(
+            TaskRun(flow_run=run, name=f"{key}-x", task_key=key, dynamic_key=f"x{place}", **pending)
+            for place in range(number)
+        )
+    make_task_run("load-c", flow_run=run, state="CANCELLED", start_time=None, total_run_time=0 * SECOND)
+    make_task_run("load-r", flow_run=run, state="RUNNING", total_run_time=0 * SECOND)
+
+    lines = lines_of(browser, run)
+    page = browser.get(f"/runs/{run.id}?tab=timeline").content.decode()
+
+    assert (lines["load"].line.shortest, lines["load"].line.longest) == (10 * SECOND, 10 * SECOND)
+    assert page.count(" each</span>") == 1
+
+
+def test_of_a_run_with_very_many_task_runs_some_are_read(
+    browser: Client, monkeypatch: pytest.MonkeyPatch, django_assert_max_num_queries
+):
+    monkeypatch.setattr(task_sums, "RUNS_SUMMED", 100)
+    run = make_run()
+    inner = nest(run, "inner")
+    make_task_run("first-0", flow_run=run, task_key="etl.first")
+    add_runs(run, *["etl.map"] * 150)
+    add_runs(run, *["etl.page"] * 20)
+    add_runs(inner, *["etl.map"] * 90)
+
+    with django_assert_max_num_queries(12):
+        answer = browser.get(f"/runs/{run.id}?tab=timeline&open={inner.id}")
+
+    numbers = {
+        (drawn.line.name, drawn.line.depth): (drawn.line.number, drawn.line.is_cut) for drawn in lines_in(answer)
+    }
+    assert numbers == {
+        ("inner-0", 0): (1, False),
+        ("inner-step", 1): (1, False),
+        ("map", 1): (38, True),
+        ("first-0", 0): (1, False),
+        ("map", 0): (38, True),
+        ("page", 0): (20, False),
+    }
+    page = " ".join(answer.content.decode().split())
+    assert "× 38+</span>" in page
+    assert "60+ task runs</a> finished" in page
+    assert "Where a number has a +, only so many were read" in page
 
 
 def test_opened_subflows_and_bands_cost_a_constant_number_of_queries(browser: Client, django_assert_max_num_queries):

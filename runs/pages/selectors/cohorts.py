@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import Case, DateTimeField, Q, Value, When
 from django.db.models.functions import Coalesce
 
+from orchestration.reading import reader
 from orchestration.tables import dialect
 from orionflow.contract.states import TERMINAL, in_order
 from runs.history.selectors.durations import MICROSECOND, Between
@@ -63,7 +63,7 @@ def cohorts_of(
         keys[line.of or run_id].append(line.task_key)
     found: dict[Row, list[Cohort]] = defaultdict(list)
     read_uuid = dialect().read_uuid
-    with connection.cursor() as cursor:
+    with reader().cursor() as cursor:
         cursor.execute(*_statement(keys, edges, now))
         for due, began, ended, task_key, state_type, flow_run, number, *sums in cursor.fetchall():
             moments = [
@@ -77,7 +77,7 @@ def cohorts_of(
 def _largest(lines: Iterable[Line]) -> list[Line]:
     chosen, room = [], RUNS_COUNTED
     for line in sorted(lines, key=lambda line: -line.number):
-        if line.run is None and FEW_RUNS < line.number <= room:
+        if line.run is None and not line.is_cut and FEW_RUNS < line.number <= room:
             chosen.append(line)
             room -= line.number
     return chosen[:MOST_BANDS]

@@ -23,13 +23,12 @@ from runs.models import Artifact, FlowRun, FlowRunState, StateRow, TaskRun, Task
 from runs.pages.selectors.keyset import Count, Cursor, Page, page_of
 from runs.pages.selectors.retries import HAS_RETRIES
 from runs.pages.selectors.runs import rows_of_runs, state_reasons
+from runs.pages.selectors.task_sums import TaskSums, summed_tasks
 from runs.pages.selectors.timeline import (
     ATTEMPTS_SHOWN,
     STARTS_OR_CONTINUES,
-    SummedTask,
     attempts_of,
     starts_of_attempts,
-    summed_tasks,
 )
 from runs.problems.selectors import PROBLEM_ID, ProblemOfRun, problem_of
 from runs.states.selectors import current_task_run_state, newest_states_of_task_run
@@ -57,7 +56,7 @@ class Progress:
     total: Count
     task_keys: list[str]
     # The summed tasks of the run and of the subflows that are open in it, if the timeline shows them.
-    sums: Mapping[UUID, Sequence[SummedTask]] | None = None
+    sums: TaskSums | None = None
 
     @property
     def finished(self) -> Count:
@@ -227,9 +226,11 @@ def progress_with_tasks(*, run_id: UUID, opened: Sequence[UUID]) -> Progress:
     """Return the progress of a run whose timeline is shown, from the tasks that the timeline sums up anyway."""
     sums = summed_tasks(run_id, opened)
     counted: Counter[str] = Counter()
-    for task in sums[run_id]:
+    tasks = sums.of[run_id]
+    for task in tasks:
         counted.update(task.by_type)
-    return Progress(dict(counted), Count(counted.total()), [task.key for task in sums[run_id]], sums)
+    is_cut = any(task.is_cut for task in tasks)
+    return Progress(dict(counted), Count(counted.total(), capped=is_cut), [task.key for task in tasks], sums)
 
 
 @dataclass(frozen=True, slots=True)

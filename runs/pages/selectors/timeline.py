@@ -1,25 +1,24 @@
 """The timeline of a flow run: its task runs by task; for a task with few runs, with each attempt.
 
-A task that was mapped over 10,000 inputs is one row, which the database sums up. The rows of a subflow that the user
+A task that was mapped over 10,000 inputs is one row. The rows of a subflow that the user
 opened stand below the row of its task run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import accumulate
-from typing import Any
 from uuid import UUID
 
-from django.db.models import Case, Count, F, Max, Min, OuterRef, Q, Subquery, When
-from django.db.models.functions import Coalesce
+from django.db.models import Case, F, OuterRef, Q, Subquery, When
 
 from orchestration.large import Bytes
 from orionflow.contract.states import BETWEEN_ATTEMPTS, TERMINAL, StateType
 from runs.graphs.selectors import upstream_ids
 from runs.models import FlowRun, FlowRunState, TaskRun
+from runs.pages.selectors.task_sums import SummedTask, TaskSums, summed_tasks
 from runs.states.selectors import FOLDED, passages_of_task_runs
 from runs.time_spent.core.critical import Step, critical_path
 
@@ -62,6 +61,8 @@ class Line:
     task_key: str = ""
     shortest: timedelta | None = None
     longest: timedelta | None = None
+    # Whether the task has more runs, which were not read.
+    is_cut: bool = False
     # The subflow run that the row belongs to, and how deep that is nested; None and 0 for the run of the page.
     of: UUID | None = None
     depth: int = 0
@@ -103,6 +104,8 @@ class Timeline:
     left_out: int = 0
     # The ids of task runs and keys of tasks on the critical path: the end of the run waited for them.
     critical: frozenset[str] = frozenset()
+    # Whether there are more task runs than were read.
+    is_cut: bool = False
 
     @property
     def opened(self) -> list[UUID]:
@@ -110,31 +113,14 @@ class Timeline:
         return [line.subflow.id for line in self.lines if line.subflow and line.is_open]
 
 
-@dataclass(slots=True)
-class SummedTask:
-    """All runs of one task, summed up by the database."""
-
-    key: str
-    name: str = ""
-    by_type: dict[str, int] = field(default_factory=dict)
-    begin: datetime | None = None
-    end: datetime | None = None
-    shortest: timedelta | None = None
-    longest: timedelta | None = None
-
-    @property
-    def number(self) -> int:
-        return sum(self.by_type.values())
-
-
-def timeline_of(*, run: FlowRun, now: datetime, sums: Mapping[UUID, Sequence[SummedTask]] | None = None) -> Timeline:
+def timeline_of(*, run: FlowRun, now: datetime, sums: TaskSums | None = None) -> Timeline:
     """Return the timeline of a flow run. Four queries.
 
     `sums` may be passed if it is known; with tasks of opened subflows, their rows are shown.
     """
     sums = summed_tasks(run.id) if sums is None else sums
-    opened = {one: tasks for one, tasks in sums.items() if one != run.id}
-    shown = {run.id: sums[run.id]} | _first_tasks(opened, now)
+    opened = {one: tasks for one, tasks in sums.of.items() if one != run.id}
+    shown = {run.id: sums.of[run.id]} | _first_tasks(opened, now)
     few = {one: [task.key for task in tasks if task.number <= RUNS_SHOWN_APART] for one, tasks in shown.items()}
     lines_of = _single_lines(run.id, few, now)
     for one, tasks in shown.items():
@@ -155,6 +141,7 @@ def timeline_of(*, run: FlowRun, now: datetime, sums: Mapping[UUID, Sequence[Sum
         max(waited, timedelta()),
         max(0, len(own) - TASKS_SHOWN),
         frozenset(critical_path([_step(line) for line in own])),
+        is_cut=sums.is_cut,
     )
 
 
@@ -230,44 +217,6 @@ def _step(line: Line) -> Step:
     return Step(line.subject, line.begin, line.spans[-1].end, upstream)
 
 
-def summed_tasks(run_id: UUID, opened: Sequence[UUID] = ()) -> dict[UUID, list[SummedTask]]:
-    """Return the tasks of a flow run, and of each opened run that is nested in it or in another of them. One query."""
-    ids = [run_id, *opened]
-    runs = TaskRun.objects.filter(flow_run=run_id)
-    if opened:
-        nested = FlowRun.objects.filter(Q(pk=run_id) | Q(parent_task_run__flow_run__in=ids), pk__in=ids)
-        runs = TaskRun.objects.filter(flow_run__in=nested.order_by().values("pk"))
-    rows = (
-        runs.order_by()
-        .values("flow_run_id", "task_key", "state_type")
-        .annotate(
-            number=Count("id"),
-            name=Min("name"),
-            began=Min(Coalesce("start_time", "expected_start_time", "created")),
-            ended=Max("end_time"),
-            shortest=Min("total_run_time"),
-            longest=Max("total_run_time"),
-        )
-    )
-    tasks: dict[UUID, dict[str, SummedTask]] = {one: {} for one in ids}
-    for row in rows:
-        task = tasks[row["flow_run_id"]].setdefault(row["task_key"], SummedTask(row["task_key"]))
-        task.name = task.name or row["name"].rsplit("-", 1)[0]
-        task.by_type[row["state_type"] or ""] = row["number"]
-        task.begin = _least(task.begin, row["began"])
-        task.end = _most(task.end, row["ended"])
-        task.shortest, task.longest = _least(task.shortest, row["shortest"]), _most(task.longest, row["longest"])
-    return {one: list(found.values()) for one, found in tasks.items()}
-
-
-def _least(one: Any, other: Any) -> Any:
-    return other if one is None else one if other is None else min(one, other)
-
-
-def _most(one: Any, other: Any) -> Any:
-    return other if one is None else one if other is None else max(one, other)
-
-
 def _sum_line(task: SummedTask, now: datetime) -> Line:
     begin = task.begin or now
     is_open = any(state_type not in TERMINAL for state_type in task.by_type)
@@ -276,7 +225,14 @@ def _sum_line(task: SummedTask, now: datetime) -> Line:
     span = Span("work", begin, max(begin, end), worst)
     duration = span.end - span.begin
     return Line(
-        task.name, [span], task.by_type, duration, task_key=task.key, shortest=task.shortest, longest=task.longest
+        task.name,
+        [span],
+        task.by_type,
+        duration,
+        task_key=task.key,
+        shortest=task.shortest,
+        longest=task.longest,
+        is_cut=task.is_cut,
     )
 
 
