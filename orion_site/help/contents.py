@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -65,8 +65,13 @@ def words_of_readers(root: Path) -> Mapping[str, str]:
 
 
 def every_page(root: Path) -> Iterator[Page]:
+    yield from pages_in(sections(root))
+
+
+def pages_in(found: Iterable[Section]) -> Iterator[Page]:
+    """Yield the index and all pages of the sections, those of a folder after its README."""
     yield Page("Documentation", INDEX)
-    for section in sections(root):
+    for section in found:
         for page in section.pages:
             yield page
             yield from page.children

@@ -12,8 +12,8 @@ from django.template.response import TemplateResponse
 from django.urls import get_script_prefix
 
 from orion_site.accounts.permissions import Action, requires
-from orion_site.help.contents import Section, every_page, sections, words_of_readers
-from orion_site.help.rendering import Rendered, passages, path_of, rendered
+from orion_site.help.contents import every_page, pages_in, sections, words_of_readers
+from orion_site.help.rendering import Rendered, passages, rendered
 from orion_site.help.searching import Entry, hits, indexed
 
 LONGEST = 200
@@ -25,7 +25,7 @@ def help_index(request: HttpRequest) -> HttpResponse:
     text = request.GET.get("q", "").strip()[:LONGEST]
     if not text:
         return _shown(request, "")
-    context = _context() | {"text": text, "hits": hits(text, _searched())}
+    context = {"section": "help", "sections": sections(_root()), "text": text, "hits": hits(text, _searched())}
     return TemplateResponse(request, "help/search.html", context)
 
 
@@ -35,16 +35,14 @@ def help_page(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def _shown(request: HttpRequest, name: str) -> HttpResponse:
-    path = path_of(_root(), name)
-    if path is None:
+    # Read once for each request: a folder's pages, with their titles, may change while the server runs.
+    found = sections(_root())
+    shown = next((page for page in pages_in(found) if page.name == name.strip("/")), None)
+    if shown is None:
         raise Http404
-    page = _rendered(path, get_script_prefix(), _changed(path))
-    shown = next(one for one in every_page(_root()) if one.path == path)
-    return TemplateResponse(request, "help/page.html", _context() | {"page": page, "shown": shown})
-
-
-def _context() -> dict[str, object]:
-    return {"section": "help", "sections": _sections(_changed("README.md"))}
+    page = _rendered(shown.path, get_script_prefix(), _changed(shown.path))
+    context = {"section": "help", "sections": found, "page": page, "shown": shown}
+    return TemplateResponse(request, "help/page.html", context)
 
 
 def _root() -> Path:
@@ -54,11 +52,6 @@ def _root() -> Path:
 def _changed(path: str) -> int:
     """Return when the file was changed, so that authors of the documentation see changes without a restart."""
     return (_root() / path).stat().st_mtime_ns
-
-
-@lru_cache(maxsize=1)
-def _sections(changed: int) -> Sequence[Section]:
-    return sections(_root())
 
 
 # Links contain the prefix under which the server is reached.

@@ -22,7 +22,7 @@ from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 
 from orion_site.help.colouring import coloured
-from orion_site.help.contents import INDEX, every_page
+from orion_site.help.contents import every_page
 from orion_site.help.python_names import filled_in
 
 _ALERT = re.compile(r"^\[!(NOTE|TIP|IMPORTANT|WARNING|CAUTION)\]\n?")
@@ -165,12 +165,6 @@ def _led(token: Token, env: MutableMapping[str, Any]) -> bool:
 
 def address_of(name: str) -> str:
     return reverse("help-page", args=[name]) if name else reverse("help")
-
-
-def path_of(root: Path, name: str) -> str | None:
-    """Return the file of an address, if there is such a page."""
-    wanted = name.strip("/")
-    return next((page.path for page in every_page(root) if page.name == wanted), INDEX if not wanted else None)
 
 
 def _words(inline: Token) -> str:

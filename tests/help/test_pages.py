@@ -80,6 +80,18 @@ def test_titles_of_a_folder_are_read_once_and_again_after_a_change(tmp_path: Pat
     assert read.count(page) == 2
 
 
+def test_a_request_reads_the_list_of_pages_once(browser: Client, monkeypatch: pytest.MonkeyPatch):
+    shown(browser, "/help/tutorial")
+    read, of_path = [], Path.read_text
+    monkeypatch.setattr(
+        Path, "read_text", lambda path, *args, **more: read.append(path) or of_path(path, *args, **more)
+    )
+
+    shown(browser, "/help/tutorial")
+
+    assert read.count(DOCS / "README.md") == 1
+
+
 def test_pictures_are_served_by_the_server_itself(browser: Client):
     page = browser.get("/help/tutorial").content.decode()
 
