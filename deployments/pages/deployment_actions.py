@@ -12,14 +12,10 @@ from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 
 from deployments.definitions.core.hydration import BadTemplate
-from deployments.definitions.services.deployments import (
-    adopt_deployment,
-    delete_deployment,
-    set_paused,
-    update_deployment,
-)
+from deployments.definitions.services.deployments import adopt_deployment, delete_deployment
+from deployments.definitions.services.only_schedule import pause_or_resume
 from deployments.definitions.services.runs import RunOptions, create_run_of_deployment
-from deployments.errors import DeploymentNotFound, ParametersMisfit, SeveralSchedules
+from deployments.errors import DeploymentNotFound, ParametersMisfit
 from orchestration.authors import made_by
 from orchestration.database_clock import current_time
 from orchestration.errors import DomainError
@@ -88,13 +84,8 @@ def delete(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
 
 
 def _set_paused(deployment_id: UUID, *, paused: bool) -> None:
-    now = current_time()
     try:
-        try:
-            set_paused(deployment_id=deployment_id, paused=paused, now=now)
-        except SeveralSchedules:
-            # That call is for a single schedule, which it switches as well. With several, each keeps its own switch.
-            update_deployment(deployment_id=deployment_id, changes={"paused": paused}, now=now)
+        pause_or_resume(deployment_id=deployment_id, paused=paused, now=current_time())
     except DeploymentNotFound as error:
         raise Http404 from error
 

@@ -10,7 +10,8 @@ from django.db import connection
 from django.db.models import Q
 from django.test.utils import CaptureQueriesContext
 
-from deployments.definitions.services.deployments import create_deployment, set_paused, update_deployment
+from deployments.definitions.services.deployments import create_deployment, update_deployment
+from deployments.definitions.services.only_schedule import set_paused
 from deployments.models import Calendar, Schedule
 from deployments.schedules.core import read_definition
 from deployments.schedules.services import planning

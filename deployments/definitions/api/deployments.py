@@ -13,7 +13,7 @@ from django.db.models import Q
 from rest_framework.response import Response
 
 from deployments.definitions.api.runs import reporting_bad_templates
-from deployments.definitions.api.schemas import columns_of, deployment_out
+from deployments.definitions.api.schemas import columns_of, deployment_out, schedules_in
 from deployments.definitions.selectors import DeploymentSearch, deployments_matching
 from deployments.definitions.services.deployments import (
     adopt_deployment,
@@ -22,16 +22,13 @@ from deployments.definitions.services.deployments import (
     delete_deployment,
     pause_unless_served,
     refuse_unreadable_deployment,
-    set_paused,
-    update_deployment,
-    update_with_its_only_schedule,
 )
+from deployments.definitions.services.only_schedule import set_paused, update_as_sent
 from deployments.dispatch.selectors.liveness import ready_deployments
 from deployments.errors import BlockDocumentNotFound, ParametersMisfit
 from deployments.models import Deployment
-from deployments.schedules.api.schemas import definition_of, new_schedule, schedule_out
+from deployments.schedules.api.schemas import schedule_out
 from deployments.schedules.selectors import calendar_names, schedules_of
-from deployments.schedules.services.schedules import NewSchedule
 from orchestration.api.errors import INTEGRITY, Refused, existing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
@@ -122,15 +119,11 @@ class UpdateDeployment(Operation):
     answers = {204: None}
 
     def perform(self, id: UUID, body: contract.DeploymentUpdate) -> None:
-        update = update_with_its_only_schedule if _is_about_one_schedule(body) else update_deployment
-        schedules = _asked_schedules(body)
-        if schedules is None and "schedule" in body.model_fields_set:
-            schedules = []
         with reporting_bad_templates():
-            update(
+            update_as_sent(
                 deployment_id=id,
                 changes=columns_of(body),
-                schedules=schedules,
+                sent=schedules_in(body),
                 pool_name=body.work_pool_name,
                 queue_name=body.work_queue_name,
                 now=current_time(),
@@ -244,10 +237,11 @@ def _refusing_definitions() -> Iterator[None]:
 
 def _definition_of(body: contract.DeploymentCreate | contract.DeploymentCheck) -> dict[str, Any]:
     """Return a deployment that was sent as the arguments of the services that create and check one."""
+    sent = schedules_in(body)
     return {
         "name": body.name,
-        "columns": columns_of(body),
-        "schedules": _asked_schedules(body) or (),
+        "columns": {**columns_of(body), **sent.columns},
+        "schedules": sent.wanted or (),
         "pool_name": body.work_pool_name,
         "queue_name": body.work_queue_name,
     }
@@ -257,24 +251,6 @@ def _refuse_new_deployments(**which: Any) -> None:
     """Refuse new deployments to users with rights on named deployments only. Raises BeyondRights."""
     if sees_in_part() and not Deployment.objects.filter(**which).exists():
         raise BeyondRights(what="a new deployment")
-
-
-def _asked_schedules(sent: contract.DeploymentFields) -> list[NewSchedule] | None:
-    """Return the schedules that were sent, or the single one of older clients; None if neither was sent.
-
-    Older clients also send an empty list next to their single schedule, because it is the field's default.
-    """
-    if sent.schedules or sent.schedule is None:
-        return None if sent.schedules is None else [new_schedule(one) for one in sent.schedules]
-    active = sent.is_schedule_active if sent.is_schedule_active is not None else not sent.paused
-    return [NewSchedule(definition=definition_of(sent.schedule), active=active)]
-
-
-def _is_about_one_schedule(sent: contract.DeploymentUpdate) -> bool:
-    """Whether a client changes the single schedule of a deployment, by the older fields for it."""
-    if "schedule" in sent.model_fields_set:
-        return not sent.schedules
-    return sent.is_schedule_active is not None and sent.paused is None and sent.schedules is None
 
 
 def deployments_out(deployments: Sequence[Deployment], now: datetime) -> list[dict[str, Any]]:

@@ -8,17 +8,19 @@ from typing import Any
 from django.db.models import DurationField
 
 from deployments.definitions.services.deployments import COLUMNS
+from deployments.definitions.services.only_schedule import SentSchedules
 from deployments.models import Deployment
+from deployments.schedules.api.schemas import definition_of, new_schedule
 from orchestration.api.answers import as_answer
 from orionflow.contract import deployments as contract
 from orionflow.contract.deployments import DeploymentFields
 
-# Clients use two names for each of these.
+# Clients use two names for each of these. `SentSchedules` decides about `paused`.
 _OF_TWO_NAMES = frozenset({"paused", "job_variables"})
 
 
 def columns_of(sent: DeploymentFields) -> dict[str, Any]:
-    """Return the sent fields by column. Null empties a column that may be empty, and is ignored for others."""
+    """Return the sent fields by column, except `paused`. Null empties a column that may be empty; others ignore it."""
     columns: dict[str, Any] = {}
     for name in sent.model_fields_set & COLUMNS.keys() - _OF_TWO_NAMES:
         column, value = COLUMNS[name], getattr(sent, name)
@@ -27,11 +29,17 @@ def columns_of(sent: DeploymentFields) -> dict[str, Any]:
     variables = sent.job_variables if sent.job_variables is not None else sent.infra_overrides
     if variables is not None:
         columns["job_variables"] = variables
-    if sent.paused is not None:
-        columns["paused"] = sent.paused
-    elif sent.is_schedule_active is not None:
-        columns["paused"] = not sent.is_schedule_active
     return columns
+
+
+def schedules_in(sent: DeploymentFields) -> SentSchedules:
+    return SentSchedules(
+        schedules=None if sent.schedules is None else [new_schedule(one) for one in sent.schedules],
+        only=None if sent.schedule is None else definition_of(sent.schedule),
+        only_was_sent="schedule" in sent.model_fields_set,
+        is_schedule_active=sent.is_schedule_active,
+        paused=sent.paused,
+    )
 
 
 def deployment_out(deployment: Deployment, schedules: list[dict[str, Any]], *, ready: bool) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Create, change, pause, resume and delete deployments. Their planned runs follow every change."""
+"""Create, change, adopt and delete deployments. Their planned runs follow every change."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from deployments.blocks.services.secrets_of_runs import refuse_secrets_of_others
 from deployments.definitions.core.parameters import flaw_of_schema
 from deployments.definitions.services.runs import refuse_misfits, refuse_odd_job_variables
 from deployments.dispatch.selectors.liveness import has_agents
-from deployments.errors import BadParameterSchema, BlockDocumentNotFound, SeveralSchedules
+from deployments.errors import BadParameterSchema, BlockDocumentNotFound
 from deployments.models import BlockDocument, Deployment, Schedule
 from deployments.schedules.services.changes import Plans
 from deployments.schedules.services.planning import replan
@@ -158,42 +158,6 @@ def update_deployment(
 
 
 @repeated_on_conflict
-def update_with_its_only_schedule(
-    *,
-    deployment_id: UUID,
-    changes: Mapping[str, Any],
-    schedules: Sequence[NewSchedule] | None = None,
-    now: datetime,
-    **queue: str | None,
-) -> None:
-    """Change a deployment for clients that know only one schedule per deployment. Raises SeveralSchedules.
-
-    Without `schedules`, the schedule is paused and resumed with the deployment.
-    """
-    with write_transaction():
-        if schedules is None:
-            set_paused(deployment_id=deployment_id, paused=changes["paused"], now=now)
-        else:
-            # Locked first, so that nobody adds a schedule meanwhile, which would be replaced unseen.
-            held_deployment(deployment_id)
-            _refuse_several_schedules(deployment_id)
-        update_deployment(deployment_id=deployment_id, changes=changes, schedules=schedules, now=now, **queue)
-
-
-@repeated_on_conflict
-def set_paused(*, deployment_id: UUID, paused: bool, now: datetime) -> None:
-    """Pause or resume the deployment, for clients that know only one schedule per deployment: that follows."""
-    with write_transaction():
-        deployment = held_deployment(deployment_id)
-        before = Plans.of(deployment)
-        _refuse_several_schedules(deployment_id)
-        deployment.paused, deployment.updated_by = paused, made_by()
-        deployment.save(update_fields=["paused", "updated", "updated_by"])
-        Schedule.objects.filter(deployment=deployment).update(active=not paused, updated=now, updated_by=made_by())
-        replan(before, deployment, now)
-
-
-@repeated_on_conflict
 def pause_unless_served(*, deployment_id: UUID, now: datetime) -> bool:
     """Pause a deployment whose queue no agent serves, and return whether it was paused.
 
@@ -232,12 +196,6 @@ def delete_deployment(*, deployment_id: UUID) -> None:
         )
         delete_flow_runs(FlowRun.objects.filter(pk__in=list(waiting.values_list("pk", flat=True))).values("pk"))
         deployment.delete()
-
-
-def _refuse_several_schedules(deployment_id: UUID) -> None:
-    """Raise SeveralSchedules, for calls of clients that know only one schedule per deployment."""
-    if Schedule.objects.filter(deployment=deployment_id).count() > 1:
-        raise SeveralSchedules(id=deployment_id)
 
 
 def _refuse_missing_blocks(columns: Mapping[str, Any]) -> None:
