@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from django.db import connection
+from django.db.backends.utils import CursorWrapper
 
 
-def missing_triggers(cursor: Any, names: Mapping[str, str]) -> set[str]:
+def missing_triggers(cursor: CursorWrapper, names: Mapping[str, str]) -> set[str]:
     """Return the names of missing triggers; `names` maps triggers to their tables."""
     return names.keys() - names_there(cursor)
 
 
-def names_there(cursor: Any) -> set[str]:
+def names_there(cursor: CursorWrapper) -> set[str]:
     """Return the names of all tables, indexes and triggers.
 
     One query, because every program calls this when it starts.
@@ -28,6 +28,6 @@ def names_there(cursor: Any) -> set[str]:
     return {name for (name,) in cursor.fetchall()}
 
 
-def drop_triggers(cursor: Any, names: Mapping[str, str]) -> None:
+def drop_triggers(cursor: CursorWrapper, names: Mapping[str, str]) -> None:
     for name, table in names.items():
         cursor.execute(f"DROP TRIGGER IF EXISTS {name}" + ("" if connection.vendor == "sqlite" else f" ON {table}"))

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 
 from orion_site.audit.subjects import Subject, is_id, subjects
 from runs.triggers import drop_triggers
@@ -62,7 +63,7 @@ def remove() -> None:
         drop_triggers(cursor, {name: table for name, table in present if table not in {ENTRY, DAY}})
 
 
-def _present(cursor: Any) -> dict[str, str]:
+def _present(cursor: CursorWrapper) -> dict[str, str]:
     if connection.vendor == "sqlite":
         cursor.execute(
             "SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'audit\\_%' ESCAPE '\\'"
@@ -75,7 +76,7 @@ def _present(cursor: Any) -> dict[str, str]:
     return dict(cursor.fetchall())
 
 
-def _wanted(cursor: Any) -> dict[str, Trigger]:
+def _wanted(cursor: CursorWrapper) -> dict[str, Trigger]:
     """Return the triggers for existing tables, by name; none before the audit log exists."""
     tables = set(connection.introspection.table_names(cursor))
     return {one.name: one for one in _all() if one.table in tables} if ENTRY in tables else {}

@@ -9,10 +9,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
 
 from django.apps import apps
 from django.db import Error, connection, connections
+from django.db.backends.utils import CursorWrapper
 
 from orion_site.database.file import (
     UPGRADE,
@@ -254,7 +255,7 @@ def _ahead() -> str | None:
     )
 
 
-def _beyond_models() -> list[Any]:
+def _beyond_models() -> list[ModuleType]:
     """Return the modules that manage what models cannot declare; each has `install` and `is_complete`."""
     if not apps.is_installed("django.contrib.auth"):
         # Short programs leave the audit log's triggers to servers and commands: loading them takes longer than the
@@ -320,7 +321,7 @@ def one_at_a_time() -> Iterator[None]:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [_UPGRADE_LOCK])
 
 
-def _wait_for_upgrade_lock(cursor: Any) -> None:
+def _wait_for_upgrade_lock(cursor: CursorWrapper) -> None:
     """Poll for the lock: a waiting statement would be cancelled by the limits for statements and locks."""
     until = time.monotonic() + LONGEST_UPGRADE_SECONDS
     is_reported = False

@@ -26,7 +26,7 @@ def partition(dry_run: bool, yes: bool, output: str) -> None:
     with django_ready():
         from django.db import connection
 
-        from deployments.upkeep.services.partitions import CannotDivide, divide, rows_about, undivided
+        from deployments.upkeep.services.partitions import CannotDivide, divide, estimated_rows, undivided
         from orchestration.database_clock import current_time
         from orion_site.audit.entrances import record_command
         from orion_site.database.lifecycle import one_at_a_time, place
@@ -35,7 +35,7 @@ def partition(dry_run: bool, yes: bool, output: str) -> None:
             raise CommandFailed(ExitCode.USAGE, f"{place()} is a SQLite file, which has no partitions.")
         tables = undivided()
         if dry_run:
-            _print([{"table": table, "rows": rows_about(table)} for table in tables], output, "would be divided")
+            _print([{"table": table, "rows": estimated_rows(table)} for table in tables], output, "would be divided")
             return
         if tables and not yes:
             ask_first(f"Divide {' and '.join(tables)} of {place()}?")

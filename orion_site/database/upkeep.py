@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
-from typing import Any
 
 from django.db import connection
+from django.db.backends.utils import CursorWrapper
 
 from deployments.upkeep.services.partitions import make_days_ahead
 
@@ -42,7 +42,7 @@ def _let_others_write(began: float) -> None:
     time.sleep(min(time.monotonic() - began, LONGEST_PAUSE_SECONDS))
 
 
-def _pragma(cursor: Any, name: str) -> int:
+def _pragma(cursor: CursorWrapper, name: str) -> int:
     cursor.execute(f"PRAGMA {name}")
     return int(cursor.fetchone()[0])
 
@@ -68,7 +68,7 @@ def renew_statistics() -> int:
     return looked_at
 
 
-def _has_grown(cursor: Any, table: str) -> bool:
+def _has_grown(cursor: CursorWrapper, table: str) -> bool:
     name = connection.ops.quote_name(table)
     # Row numbers ascend, and rows are deleted in about that order, so the first and last number give the number of
     # rows.

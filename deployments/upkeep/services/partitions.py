@@ -24,6 +24,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import OperationalError, connection, transaction
+from django.db.backends.utils import CursorWrapper
 from django.db.models import Model, Q
 
 from events.models import Event
@@ -114,7 +115,7 @@ def _bounds(expression: str) -> tuple[UUID | None, UUID | None]:
     return begin, end
 
 
-def _kind(cursor: Any, table: str) -> str | None:
+def _kind(cursor: CursorWrapper, table: str) -> str | None:
     cursor.execute("SELECT relkind FROM pg_class WHERE oid = to_regclass(%s)", [table])
     row = cursor.fetchone()
     return row and str(row[0])
@@ -139,7 +140,7 @@ def undivided() -> list[str]:
     return [table for table in DIVISIBLE if not is_divided(table)]
 
 
-def rows_about(table: str) -> int:
+def estimated_rows(table: str) -> int:
     """Return the planner's estimate of the number of rows."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT GREATEST(reltuples, 0) FROM pg_class WHERE oid = to_regclass(%s)", [table])
@@ -157,7 +158,7 @@ def divide(table: str, *, now: datetime) -> Divided:
         cursor.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
         if _kind(cursor, table) != "r":
             raise CannotDivide(f"{table} is divided already, or not there.")
-        _refuse_what_hangs_on_it(cursor, table)
+        _refuse_dependents(cursor, table)
         indexes = _indexes(cursor, table)
         past = f"{table}_past"
         _put_aside(cursor, table, past)
@@ -174,10 +175,10 @@ def divide(table: str, *, now: datetime) -> Divided:
         moved = _move(cursor, past, table, first_id_at(first), None)
         _attach(cursor, table, past, None, first_id_at(first))
     _analyse(table)
-    return Divided(table, rows_about(past), moved, (datetime.now(UTC) - began).total_seconds())
+    return Divided(table, estimated_rows(past), moved, (datetime.now(UTC) - began).total_seconds())
 
 
-def _refuse_what_hangs_on_it(cursor: Any, table: str) -> None:
+def _refuse_dependents(cursor: CursorWrapper, table: str) -> None:
     cursor.execute(
         "SELECT conname FROM pg_constraint WHERE contype = 'f' AND to_regclass(%s) IN (conrelid, confrelid) "
         "UNION SELECT tgname FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND NOT tgisinternal "
@@ -189,7 +190,7 @@ def _refuse_what_hangs_on_it(cursor: Any, table: str) -> None:
         raise CannotDivide(f"{table} has what a table of parts cannot keep: {', '.join(found)}.")
 
 
-def _indexes(cursor: Any, table: str) -> list[str]:
+def _indexes(cursor: CursorWrapper, table: str) -> list[str]:
     cursor.execute(
         "SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = to_regclass(%s) AND NOT indisprimary",
         [table],
@@ -197,7 +198,7 @@ def _indexes(cursor: Any, table: str) -> list[str]:
     return [definition for (definition,) in cursor.fetchall()]
 
 
-def _put_aside(cursor: Any, table: str, name: str) -> None:
+def _put_aside(cursor: CursorWrapper, table: str, name: str) -> None:
     """Rename the table and its indexes, so that the partitioned table gets the names that models expect."""
     cursor.execute(
         "SELECT c.relname FROM pg_index JOIN pg_class c ON c.oid = indexrelid WHERE indrelid = to_regclass(%s)", [table]
@@ -207,15 +208,15 @@ def _put_aside(cursor: Any, table: str, name: str) -> None:
     cursor.execute(f"ALTER TABLE {table} RENAME TO {name}")
 
 
-def _make(cursor: Any, table: str, name: str, begin: UUID | None, end: UUID | None) -> None:
+def _make(cursor: CursorWrapper, table: str, name: str, begin: UUID | None, end: UUID | None) -> None:
     cursor.execute(f"CREATE TABLE {name} PARTITION OF {table} {_values(begin, end)}")
 
 
-def _make_day(cursor: Any, table: str, day: datetime) -> None:
+def _make_day(cursor: CursorWrapper, table: str, day: datetime) -> None:
     _make(cursor, table, f"{table}_p{day:%Y%m%d}", first_id_at(day), first_id_at(day + DAY))
 
 
-def _attach(cursor: Any, table: str, name: str, begin: UUID | None, end: UUID | None) -> None:
+def _attach(cursor: CursorWrapper, table: str, name: str, begin: UUID | None, end: UUID | None) -> None:
     cursor.execute(f"ALTER TABLE {table} ATTACH PARTITION {name} {_values(begin, end)}")
 
 
@@ -225,7 +226,7 @@ def _values(begin: UUID | None, end: UUID | None) -> str:
     return f"FOR VALUES FROM ({least}) TO ({most})"
 
 
-def _move(cursor: Any, source: str, target: str, begin: UUID, end: UUID | None) -> int:
+def _move(cursor: CursorWrapper, source: str, target: str, begin: UUID, end: UUID | None) -> int:
     below = "" if end is None else f" AND id < '{end}'"
     cursor.execute(
         f"WITH moved AS (DELETE FROM {source} WHERE id >= '{begin}'{below} RETURNING *) "
@@ -262,7 +263,7 @@ def _make_days(table: str, now: datetime) -> int:
     if ahead is None or ahead.begin is None or ahead.begin > first_id_at(wanted):
         return 0
     made = 0
-    with _alone(table) as cursor:
+    with _exclusive_cursor(table) as cursor:
         ahead = _part(table, "ahead") if cursor is not None else None
         if cursor is None or ahead is None or ahead.begin is None:
             return 0
@@ -285,7 +286,7 @@ def _part(table: str, name: str) -> Part | None:
 
 
 @contextmanager
-def _alone(table: str) -> Iterator[Any]:
+def _exclusive_cursor(table: str) -> Iterator[CursorWrapper | None]:
     """Lock the table in a transaction; yield None if another server does, or readers do not release it in time."""
     try:
         with write_transaction(), connection.cursor() as cursor:
@@ -326,13 +327,13 @@ def drop(table: str, part: Part, *, keep: str, params: Sequence[Any]) -> int | N
 
     `keep` selects the ids of these rows from `{part}`.
     """
-    with _alone(table) as cursor:
+    with _exclusive_cursor(table) as cursor:
         if cursor is None or part.name not in {one.name for one in parts_of(table)}:
             return None
-        rows = _about(cursor, part)
+        rows = _number_of_rows(cursor, part)
         # Detach first, so that only one day is searched for rows to keep, and no rows are added meanwhile.
         cursor.execute(f"ALTER TABLE {table} DETACH PARTITION {part.name}")
-        kept = _kept(cursor, table, part)
+        kept = _detached_for_kept_rows(cursor, table, part)
         kept_ids = keep.format(part=part.name)
         cursor.execute(f"INSERT INTO {kept.name} SELECT * FROM {part.name} WHERE id IN ({kept_ids})", params)
         moved = int(cursor.rowcount)
@@ -340,10 +341,11 @@ def drop(table: str, part: Part, *, keep: str, params: Sequence[Any]) -> int | N
         cursor.execute(f"DROP TABLE {part.name}")
         logger.info("Dropped %s with about %s rows and %s bytes; %s rows stay.", part.name, rows, part.size, moved)
         return max(0, rows - moved)
+    # `_exclusive_cursor` ended the block, because the table is in use.
     return None
 
 
-def _about(cursor: Any, part: Part) -> int:
+def _number_of_rows(cursor: CursorWrapper, part: Part) -> int:
     # A partition is estimated as empty from its creation until it is analysed, so an estimate of 0 is not used.
     if part.size > COUNTED_BYTES and part.rows > 0:
         return int(part.rows)
@@ -351,7 +353,7 @@ def _about(cursor: Any, part: Part) -> int:
     return int(cursor.fetchone()[0])
 
 
-def _kept(cursor: Any, table: str, part: Part) -> Part:
+def _detached_for_kept_rows(cursor: CursorWrapper, table: str, part: Part) -> Part:
     """Detach the partition for kept rows before this day, or create one, so that the day's rows are added to it."""
     for found in parts_of(table):
         if found.name.startswith(f"{table}_kept") and found.end == part.begin:
