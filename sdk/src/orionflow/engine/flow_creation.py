@@ -86,7 +86,7 @@ def _create(call: FlowCall, api: Api, parent_task_run_id: UUID | None) -> Steps[
         # The traceback inside Orion does not help the user.
         problem = error.with_traceback(None)
     if existing_id is None:
-        run = yield from _new_run(call, api, parameters, parent_task_run_id, problem or name)
+        run = yield from _new_run(call, api, parameters, parent_task_run_id, name=name, problem=problem)
     else:
         run = yield from _existing_run(call, api, existing_id)
         if call.recorded is None and run.empirical_policy.get("retried_from_task"):
@@ -220,9 +220,11 @@ def _new_run(
     api: Api,
     parameters: dict[str, Any],
     parent_task_run_id: UUID | None,
-    name: str | Exception | None,
+    *,
+    name: str | None,
+    problem: Exception | None,
 ) -> Steps[FlowRun]:
-    """Create the run at the API. If `name` is an exception, the run is created as Failed."""
+    """Create the run at the API, as Failed if there is a problem with its parameters or its name."""
     flow = call.flow
     stored, changes = recorded_parameters(parameters)
     stored_flow = yield send(api.client, create_flow(flow.name))
@@ -231,7 +233,7 @@ def _new_run(
         stored_flow.id,
         id=call.new_run_id,
         flow_version=flow.version,
-        state=Failed(message=str(name)) if isinstance(name, Exception) else Pending(),
+        state=Pending() if problem is None else Failed(message=str(problem)),
         empirical_policy=flow.policy or None,
         parent_task_run_id=parent_task_run_id,
         context=tracing.carried(),
@@ -245,7 +247,7 @@ def _new_run(
         run: FlowRun = yield Create(
             call.created,
             api.client.send,
-            create(name=None if isinstance(name, Exception) else name, parameters=stored, tags=tags),
+            create(name=name, parameters=stored, tags=tags),
         )
     except InvalidRequest as error:
         # The API refused fields that are only displayed; they are described instead, so that the run can continue.

@@ -33,24 +33,23 @@ def line_names(flow: Flow[Any, Any]) -> frozenset[str]:
     return frozenset() if flow.overlap == "allow" else frozenset({f"flow {flow.name}"})
 
 
-def propose(active: ActiveFlowRun, make: Callable[[], State[Any]]) -> Steps[tuple[State[Any], Answer]]:
-    """Propose a state and return it with the verdict, in the form of verdicts on task runs."""
-    state = make()
+def propose(active: ActiveFlowRun, state: State[Any]) -> Steps[tuple[State[Any], Answer]]:
+    """Propose a state, with a new id, and return it with the verdict, in the form of verdicts on task runs."""
     # By this id, the API answers a repeated request like the first one.
     state.id = uuid7()
     result = yield send(active.api.client, set_flow_run_state(active.id, state))
     return state, answer_of(result)
 
 
-Propose = Callable[[ActiveFlowRun, Callable[[], State[Any]]], Steps[tuple[State[Any], Answer]]]
+Propose = Callable[[ActiveFlowRun, State[Any]], Steps[tuple[State[Any], Answer]]]
 
 
 def propose_end(active: ActiveFlowRun, ended: State[Any], propose: Propose = propose) -> Steps[State[Any]]:
     """Propose the final state of an attempt. Return the state that the rules gave the run."""
-    proposed, answer = yield from propose(active, lambda: ended)
+    proposed, answer = yield from propose(active, ended)
     if answer.state is not None and answer.state.is_cancelling():
         # The run was cancelled while it was ending: the rules accept only CANCELLED now.
-        proposed, answer = yield from propose(active, lambda: Cancelled(message="The flow run was cancelled."))
+        proposed, answer = yield from propose(active, Cancelled(message="The flow run was cancelled."))
     waiting_lines().make_room(line_names(active.flow))
     return state_after_end(proposed, answer)
 
@@ -61,11 +60,9 @@ def keep_end(active: ActiveFlowRun, ended: State[Any], at: datetime, seconds: fl
     Return the state that the rules gave the run, or this one if there is no answer.
     """
 
-    def propose_kept(active: ActiveFlowRun, make: Callable[[], State[Any]]) -> Steps[tuple[State[Any], Answer]]:
-        state = make()
+    def propose_kept(active: ActiveFlowRun, state: State[Any]) -> Steps[tuple[State[Any], Answer]]:
         state.id = uuid7()
-        last = _last_state(state, at)
-        call = set_flow_run_state(active.id, last)
+        call = set_flow_run_state(active.id, _last_state(state, at))
         return state, (yield Do(active.api.reporter.keep_and_ask, call, active.id, seconds))
 
     try:

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -55,6 +54,7 @@ from orionflow.engine.verdicts import enter_running, seconds_until_due, state_af
 from orionflow.errors import ApiError, NotFound, OrchestrationRefused
 from orionflow.logging import logger_for_flow_run
 from orionflow.recordable import as_text
+from orionflow.reporting.items import Answer
 from orionflow.results import UNPERSISTED
 from orionflow.states import Cancelled, Crashed, Failed, State, StateDetails, StateType
 
@@ -192,8 +192,11 @@ def _enter_running(active: ActiveFlowRun, waited_for: datetime | None = None) ->
     That is due even if the server's clock was set back meanwhile.
     """
     details = StateDetails(scheduled_time=waited_for)
-    # Each proposal is a separate state with its own id.
-    propose_running = partial(propose, active, lambda: State(type=StateType.RUNNING, state_details=details))
+
+    def propose_running() -> Steps[tuple[State[Any], Answer]]:
+        # Each proposal is a separate state.
+        return propose(active, State(type=StateType.RUNNING, state_details=details))
+
     try:
         state = yield from enter_running(propose_running, None, line_names(active.flow))
     except AWAY as away:
@@ -205,7 +208,7 @@ def _enter_running(active: ActiveFlowRun, waited_for: datetime | None = None) ->
     if not state.is_cancelling():
         return state
     cancelled = Cancelled(message="The flow run was cancelled before it began.")
-    return state_after_end(*(yield from propose(active, lambda: cancelled)))
+    return state_after_end(*(yield from propose(active, cancelled)))
 
 
 def _attempt(active: ActiveFlowRun, context: FlowRunContext, running: State[Any]) -> Steps[State[Any]]:
