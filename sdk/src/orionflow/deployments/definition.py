@@ -216,9 +216,7 @@ def _root_in(storage: Storage) -> Path:
 
 
 def _parameters(flow: Flow[Any, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    stored, described = as_json(given)
-    if described:
-        raise ParameterError(f"No JSON can be made of the parameters {', '.join(described)} of a deployment.")
+    stored = as_json(given)
     takes_any = any(one.kind is one.VAR_KEYWORD for one in flow.signature.inspected.parameters.values())
     unknown = [key for key in given if key not in flow.signature.inspected.parameters]
     if unknown and not takes_any:

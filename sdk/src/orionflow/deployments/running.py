@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -26,7 +27,7 @@ from orionflow.engine.effects import Sleep, Steps, WaitFor, send, surely
 from orionflow.engine.inputs import Found, resolved
 from orionflow.engine.placeholders import Subflow, completed_before, ending_placeholder, placeholder_for, recorded_for
 from orionflow.engine.signals import ending
-from orionflow.errors import ApiError, NotFound, ParameterError, UnserializableError, UsageError
+from orionflow.errors import ApiError, NotFound, UnserializableError, UsageError
 from orionflow.logging import flow_run_logger
 from orionflow.options.checks import checked_tags
 from orionflow.options.parameters import as_json
@@ -87,21 +88,21 @@ def run_deployment(
     return run
 
 
+@dataclass(slots=True, kw_only=True)
 class _Wanted:
-    """The arguments of one call."""
+    """The arguments of one call. Futures among the parameters are replaced by their values."""
 
-    def __init__(self, **fields: Any) -> None:
-        self.name: str | UUID = fields["name"]
-        self.parameters: dict[str, Any] = fields["parameters"]
-        self.state = fields["state"]
-        self.idempotency_key: str | None = fields["idempotency_key"]
-        self.tags: list[str] = fields["tags"]
-        self.options: dict[str, Any] = fields["options"]
-        self.timeout: float | None = fields["timeout"]
-        self.poll_interval: float = fields["poll_interval"]
+    name: str | UUID
+    parameters: dict[str, Any]
+    state: State[Any]
+    idempotency_key: str | None
+    tags: list[str]
+    options: dict[str, Any]
+    timeout: float | None
+    poll_interval: float
 
     def digest(self) -> str | None:
-        """The digest of the run's inputs, by which the next attempt of the calling flow run finds this run."""
+        """Return the digest of the run's inputs, by which the calling flow run's next attempt finds this run."""
         try:
             return hash_of(self.parameters, self.idempotency_key, self.options["job_variables"])
         except UnserializableError:
@@ -109,15 +110,10 @@ class _Wanted:
             return None
 
     def as_call(self, deployment: Deployment, parent_task_run_id: UUID | None, key: str | None) -> Call[FlowRun]:
-        stored, described = as_json(self.parameters)
-        if described:
-            raise ParameterError(
-                f"No JSON can be made of the parameters {', '.join(described)}; a run elsewhere needs it."
-            )
         return create_flow_run_from_deployment(
             deployment.id,
             state=self.state,
-            parameters=stored,
+            parameters=as_json(self.parameters),
             tags=self.tags,
             idempotency_key=self.idempotency_key or key,
             parent_task_run_id=parent_task_run_id,

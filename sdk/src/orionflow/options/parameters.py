@@ -274,18 +274,23 @@ def _enclosed(fn: Any) -> dict[str, Any]:
     return enclosed
 
 
-def as_json(parameters: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return the parameters for a run elsewhere, exactly, and the names of those that cannot be written as JSON."""
-    described: list[str] = []
-    stored = {}
+def as_json(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters for a run in another process. Raise ParameterError for those that JSON cannot express."""
+    stored: dict[str, Any] = {}
+    refused: list[str] = []
     for name, value in parameters.items():
         plain = _unmarked(value)
         try:
             stored[name] = _jsonable(plain)
         except Exception:
-            stored[name] = f"<{type(plain).__name__}>"
-            described.append(name)
-    return stored, described
+            # Named by type alone: the value may be a secret.
+            refused.append(f"{name} ({type(plain).__name__})")
+    if refused:
+        raise ParameterError(
+            f"Parameters for a run in another process must be values that JSON can express; {', '.join(refused)} "
+            f"{'is' if len(refused) == 1 else 'are'} not."
+        )
+    return stored
 
 
 def _unmarked(value: Any) -> Any:
