@@ -258,9 +258,9 @@ ORION_TAG_SLOT_WAIT_SECONDS = env_int("ORION_TAG_SLOT_WAIT_SECONDS", 30, minimum
 # Keys that encrypt the secrets of blocks: the first one encrypts, all of them decrypt. Without any, the key file is
 # used.
 ORION_ENCRYPTION_KEYS = env_list("ORION_ENCRYPTION_KEYS")
+ORION_ENCRYPTION_KEY_FILE = orion_home() / "encryption-key"
 # Pages of runs show the sizes of files in these folders.
 ORION_RESULTS_FOLDERS = result_folders()
-ORION_ENCRYPTION_KEY_FILE = orion_home() / "encryption-key"
 # Dotted paths of functions that are called after the commit of each changed run: f(kind, run_id, state_type).
 ORION_STATE_LISTENERS: list[str] = [
     "deployments.dispatch.services.hints.run_changed",

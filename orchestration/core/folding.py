@@ -163,13 +163,13 @@ def unfold(folded: bytes) -> list[FoldedState]:
             )
         )
     if not reader.is_at_end:
-        raise Malformed("more follows than its states")
+        raise Malformed("bytes follow its last state")
     return states
 
 
 def _type(number: int) -> StateType:
     if number >= len(_TYPES):
-        raise Malformed("it names a type of states that there is not")
+        raise Malformed("it contains an unknown type of states")
     return _TYPES[number]
 
 
@@ -177,7 +177,7 @@ def _moment(since: datetime, microseconds: int) -> datetime:
     try:
         return since + microseconds * _MICROSECOND
     except OverflowError as error:
-        raise Malformed("it holds a moment that is none") from error
+        raise Malformed("it contains an impossible time") from error
 
 
 def _time_in(id: UUID) -> int:

@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
 
 from deployments.upkeep.current_settings import CHANGEABLE, current, forget
@@ -23,6 +24,8 @@ from orion_site.preferences.forms import PreferencesForm
 from orion_site.preferences.middleware import preferences_of
 from orion_site.preferences.reader import write_preferences
 from orion_site.server_settings.catalogue import CATALOGUE, setting_lines
+
+MEANINGS = {entry.name: entry.meaning for entries in CATALOGUE.values() for entry in entries}
 
 
 @requires(Action.READ_SETTINGS)
@@ -38,7 +41,7 @@ def change_preferences(request: HttpRequest) -> HttpResponse:
         return _page(request, form, status=422)
     answer = redirect("settings")
     write_preferences(answer, form.preferences(preferences_of(request)))
-    messages.success(request, "This browser shows the pages so from now on.")
+    messages.success(request, "Your preferences are stored in this browser.")
     return answer
 
 
@@ -63,7 +66,7 @@ def change(request: HttpRequest, name: str) -> HttpResponse:
         "form": form,
         "submit": "Change",
         "back": (reverse("settings"), "Settings"),
-        "intro": MEANINGS[name][0].upper() + MEANINGS[name][1:] + ".",
+        "intro": f"{capfirst(MEANINGS[name])}.",
     }
     return TemplateResponse(request, "forms/form.html", context, status=422 if form.errors else 200)
 
@@ -75,12 +78,9 @@ def reset(request: HttpRequest, name: str) -> HttpResponse:
     attempt(
         request,
         lambda: reset_setting(name=name, author=author, now=now),
-        done=f"{name} is what the environment of the server says again.",
+        done=f"{name} has the value from the server's environment again.",
     )
     return redirect(f"{reverse('settings')}#{name}")
-
-
-MEANINGS = {entry.name: entry.meaning for entries in CATALOGUE.values() for entry in entries}
 
 
 class SettingForm(forms.Form):

@@ -271,7 +271,7 @@ def test_an_automation_is_tried_paused_logged_and_deleted(orion, receiver: Recei
     assert "bad is Failed" in receiver.got[0]["content"]["text"]
     assert "would be done" in tried.out
     assert "Nothing was done yet." in log.err
-    assert "taken in: 200" in messages.out
+    assert "accepted: 200" in messages.out
     assert (paused.out, resumed.out, gone.code) == ("alarm is paused.\n", "alarm is active again.\n", 0)
     assert orion("automation", "inspect", "alrm").code == 5
 

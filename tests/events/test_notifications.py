@@ -389,7 +389,7 @@ def test_a_message_that_is_too_long_is_sent_again_in_short_form(receiver, status
     assert "Traceback" in whole
     assert "nightly is Failed" in short
     assert short.endswith(f"/runs/{run.pk}")
-    assert [one["outcome"] for one in Notification.objects.get().tries][-1] == "taken in: 200"
+    assert [one["outcome"] for one in Notification.objects.get().tries][-1] == "accepted: 200"
 
 
 def test_a_short_form_that_is_refused_too_is_given_up(receiver):
@@ -446,6 +446,6 @@ def test_each_attempt_is_noted_with_its_outcome(receiver):
     tries = Notification.objects.get().tries
     assert [one["outcome"] for one in tries] == [
         "127.0.0.1 answered 503 and did not take the message.",
-        "taken in: 200",
+        "accepted: 200",
     ]
     assert all(one["seconds"] >= 0 and one["at"] for one in tries)

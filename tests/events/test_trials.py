@@ -29,7 +29,7 @@ def test_a_policy_that_is_tried_really_sends_its_message(api, receiver):
     assert answer.status_code == 201
     assert receiver.got[0]["content"]["text"] == "Test message from Orion\n\ntest-run: CRASHED"
     assert answer.json()["standing"] == "SENT"
-    assert answer.json()["attempts"][0]["outcome"] == "taken in: 200"
+    assert answer.json()["attempts"][0]["outcome"] == "accepted: 200"
 
 
 def test_a_trial_of_a_block_shows_its_outcome_and_is_not_repeated(api, receiver):
@@ -79,7 +79,7 @@ def test_the_log_lists_each_attempt_newest_first_and_by_policy(api, receiver):
 
     assert [(one["flow_run_id"], one["standing"]) for one in log] == [(str(run.pk), "SENT")]
     refused = "127.0.0.1 answered 500 and did not take the message."
-    assert [one["outcome"] for one in log[0]["attempts"]] == [refused, "taken in: 200"]
+    assert [one["outcome"] for one in log[0]["attempts"]] == [refused, "accepted: 200"]
     assert len(api.send("/notifications/filter", {}).json()) == 2
     assert api.send("/notifications/filter", {"notifications": {"standing": {"any_": ["WAITING"]}}}).json() == []
 
@@ -109,7 +109,7 @@ def test_an_automation_that_is_tried_sends_its_messages_and_names_the_rest(api, 
 
     tried = api.send(f"/automations/{automation['id']}/test").json()
 
-    assert [one["outcome"] for one in tried] == ["taken in: 200", "would be done"]
+    assert [one["outcome"] for one in tried] == ["accepted: 200", "would be done"]
     assert receiver.got[0]["content"]["text"].endswith("nightly <!here>")
     assert tried[0]["notification"]["flow_run_id"] == str(run.pk)
     assert api.send("/automations/firings/filter", {}).json() == []

@@ -139,10 +139,10 @@ def test_results_go_to_a_folder_of_any_kind(tmp_path: Path):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"cron": 5}, r"5 is no schedule\. A cron line, such as"),
-        ({"rrule": 5}, r"5 is no schedule\. A recurrence rule"),
-        ({"interval": "hourly"}, "'hourly' is no period; write seconds or a timedelta"),
-        ({"schedules": [Cron(5)]}, "5 is no schedule"),  # type: ignore[arg-type]
+        ({"cron": 5}, r"5 is not a schedule; write a cron line, such as"),
+        ({"rrule": 5}, r"5 is not a schedule; write a recurrence rule"),
+        ({"interval": "hourly"}, "'hourly' is not a period; write seconds or a timedelta"),
+        ({"schedules": [Cron(5)]}, "5 is not a schedule"),  # type: ignore[arg-type]
     ],
 )
 def test_a_schedule_of_another_type_is_named(options: dict[str, Any], told: str):

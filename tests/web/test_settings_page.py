@@ -46,7 +46,7 @@ def test_a_changed_setting_is_confirmed_and_shown(browser: Client):
 
     page = browser.get("/settings").content.decode()
 
-    assert "This browser shows the pages so from now on." in page
+    assert "Your preferences are stored in this browser." in page
     assert re.search(r'value="light"[^>]*checked', page)
     assert '<option value="Europe/Berlin" selected>' in page
     assert re.search(r'name="keys"[^>]*checked', page) is None

@@ -187,7 +187,9 @@ def _refuse_dependents(cursor: CursorWrapper, table: str) -> None:
         [table] * 3,
     )
     if found := [name for (name,) in cursor.fetchall()]:
-        raise CannotDivide(f"{table} has what a table of parts cannot keep: {', '.join(found)}.")
+        raise CannotDivide(
+            f"{table} cannot be divided because of its foreign keys, triggers or unique indexes: {', '.join(found)}."
+        )
 
 
 def _indexes(cursor: CursorWrapper, table: str) -> list[str]:

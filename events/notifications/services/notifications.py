@@ -117,12 +117,12 @@ def deliver(notification: Notification, now: datetime) -> bool:
         return False
     except (ValueError, TypeError, LookupError) as problem:
         # The block has invalid settings, so another attempt would fail, too.
-        logger.exception("A notification cannot be sent.")
+        logger.exception("Notification %s cannot be sent.", notification.pk)
         _failed(notification, f"{type(problem).__name__}: {problem}", None, now, began)
         return False
     _circuits.went_well(notification.block_document_id)
     sent = {"standing": Notification.Standing.SENT, "sent_at": now, "last_error": ""}
-    _mark(notification, now, began, f"taken in: {status}", **sent)
+    _mark(notification, now, began, f"accepted: {status}", **sent)
     return True
 
 
@@ -160,7 +160,7 @@ def _failed(
     if wait is None:
         attempts = notification.attempts + 1
         times = "attempt" if attempts == 1 else "attempts"
-        logger.warning("A notification is given up after %d %s: %s", attempts, times, reason)
+        logger.warning("Notification %s is given up after %d %s: %s", notification.pk, attempts, times, reason)
         _mark(notification, now, began, reason, last_error=reason, standing=Notification.Standing.GIVEN_UP)
     else:
         _mark(notification, now, began, reason, last_error=reason, due_at=now + wait)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Self, TypedDict, Unpack
+from typing import Any, ClassVar, Literal, NamedTuple, Self, TypedDict, Unpack, get_args
 
 from orionflow.errors import UsageError
 from orionflow.options.checks import texts_of
@@ -20,7 +20,7 @@ __all__ = ["Cron", "ICalendar", "Interval", "RRule", "Schedule"]
 
 Misfire = Literal["all", "latest", "none"]
 Period = float | timedelta
-_MISFIRES = ("all", "latest", "none")
+_MISFIRES = get_args(Misfire)
 
 
 class Option(NamedTuple):
@@ -238,7 +238,7 @@ def schedules_of(**options: Unpack[ScheduleOptions]) -> list[dict[str, Any]]:
         own = {"anchor_date": anchor_date} if kind is Interval else {}
         found += [kind.for_option(one, timezone=timezone, **own) for one in _each(values.get(kind.kind))]
     if (timezone or anchor_date) and not found:
-        raise UsageError(f"timezone and anchor_date belong to {_short_forms()}; say them in the schedule.")
+        raise UsageError(f"timezone and anchor_date belong to {_short_forms()}; set them in the schedule.")
     schedule = options.get("schedule")
     found += [*([] if schedule is None else [schedule]), *(options.get("schedules") or ())]
     return [as_wire(one) for one in found]
@@ -307,12 +307,12 @@ def seconds_of(period: Period) -> float:
     try:
         return float(period)
     except (TypeError, ValueError):
-        raise UsageError(f"{period!r} is no period; write seconds or a timedelta.") from None
+        raise UsageError(f"{period!r} is not a period; write seconds or a timedelta.") from None
 
 
 def _text(value: Any, option: Option) -> str:
     if not isinstance(value, str):
-        raise UsageError(f"{value!r} is no schedule. {option.help}")
+        raise UsageError(f"{value!r} is not a schedule; write {option.help[0].lower()}{option.help[1:]}")
     return value
 
 

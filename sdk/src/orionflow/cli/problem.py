@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from string import hexdigits
-from typing import Any
 
 import click
 
@@ -73,7 +73,7 @@ def _extent(one: Json) -> str:
     )
 
 
-def _names(field: str) -> Any:
+def _names(field: str) -> Callable[[Json], str]:
     def text(one: Json) -> str:
         names = one[field]
         return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "") or "-"
@@ -110,7 +110,7 @@ ls = PROBLEM.ls(
     "orion problem ls",
     ("orion problem ls --status muted", "those that are muted"),
     ("orion problem ls --all -o json", "resolved ones as well, for a program"),
-    empty="No problems: no run failed by anything that is still open. All of them: orion problem ls --all.",
+    empty="No open problems. To include muted and resolved ones: orion problem ls --all.",
     params=[
         click.Option(["--status"], type=click.Choice(STATUSES), multiple=True, help="Only these. May be repeated."),
         click.Option(["--all", "every"], is_flag=True, help="Include muted and resolved ones."),
@@ -121,6 +121,8 @@ ls = PROBLEM.ls(
 
 
 def _muting(one: Json) -> str:
+    if one["status"] != "muted":
+        return "-"
     parts = [
         f"until {one['muted_until']}" if one["muted_until"] else "",
         f"until it has failed {one['muted_until_failures']} times" if one["muted_until_failures"] else "",
@@ -128,8 +130,6 @@ def _muting(one: Json) -> str:
         if one["muted_in_version"] is not None
         else "",
     ]
-    if one["status"] != "muted":
-        return "-"
     return ", or ".join(filter(None, parts)) or "until it is unmuted"
 
 

@@ -103,7 +103,7 @@ class RetriedRun:
         except ApiUnreachable:
             raise
         except ApiError as error:
-            return f"What was taken up could not be reported: {error}"
+            return f"How many results were reused could not be reported: {error}"
         return f"Of its calls {tally.reused} reused a result, {tally.again} ran again, and {tally.new} were new."
 
 
