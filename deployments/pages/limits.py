@@ -13,7 +13,12 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from deployments.limits.services.global_limits import create_global_limit, delete_global_limit, update_global_limit
+from deployments.limits.services.global_limits import (
+    create_global_limit,
+    delete_global_limit,
+    release_all_slots,
+    update_global_limit,
+)
 from deployments.limits.services.held_slots import release_leases
 from deployments.limits.services.limits import delete_limit, release_slot, reset_limit, set_limit
 from deployments.pages.forms import GlobalLimitForm, TagLimitForm
@@ -137,15 +142,12 @@ def release_global_slot(request: HttpRequest, limit_id: UUID, lease_id: UUID) ->
 @requires(Action.CHANGE_LIMITS)
 @require_POST
 def reset_global_limit(request: HttpRequest, limit_id: UUID) -> HttpResponse:
-    """Release every slot: those of identified holders, and those that are only counted."""
-    found = _global(limit_id)
-    now = database_now()
-
-    def free() -> None:
-        release_leases(ids=[one.lease_id for one in found.holding.holders if one.lease_id], now=now)
-        update_global_limit(which=Q(pk=limit_id), changes={"active_slots": 0, "denied_slots": 0}, now=now)
-
-    attempt(request, free, done=f"All slots of {quoted(found.line.limit.name)} are free.")
+    name = _global(limit_id).line.limit.name
+    attempt(
+        request,
+        lambda: release_all_slots(limit_id=limit_id, now=database_now()),
+        done=f"All slots of {quoted(name)} are free.",
+    )
     return redirect("deployments:global-limit", limit_id)
 
 

@@ -6,7 +6,7 @@ Rows are locked in the order of their names: two flows that want (a, b) and (b, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -60,6 +60,21 @@ def update_global_limit(*, which: Q, changes: Mapping[str, Any], now: datetime) 
         # Apply the decay up to now at the old rate.
         _count(limit, as_of(usage_of(limit), now), now)
         GlobalLimit.objects.filter(pk=limit.pk).update(**changes)
+
+
+@repeated_on_conflict
+def release_all_slots(*, limit_id: UUID, now: datetime) -> None:
+    """Release every slot of a limit: those of identified holders, and those that are only counted."""
+    with write_transaction():
+        limit = GlobalLimit.objects.select_for_update(no_key=True).filter(pk=limit_id).first()
+        if limit is None:
+            raise GlobalLimitNotFound(name=str(limit_id))
+        usage = as_of(usage_of(limit), now)
+        held = GlobalSlot.objects.filter(limit=limit)
+        for slots, taken_at in held.values_list("slots", "taken_at"):
+            usage = learn(usage, slots, (now - taken_at).total_seconds())
+        held.delete()
+        _count(limit, replace(usage, taken=0.0, denied=0.0), now)
 
 
 def delete_global_limit(*, which: Q) -> None:
