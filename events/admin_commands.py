@@ -11,7 +11,7 @@ from orion_site.accounts.permissions import Action
 from orion_site.operators.commands import Command, Submission, switches
 
 
-def _automation(on: bool) -> Callable[[Any, Submission], str]:
+def _switch_automation(on: bool) -> Callable[[Any, Submission], str]:
     return switches(
         "enabled",
         on,
@@ -20,7 +20,7 @@ def _automation(on: bool) -> Callable[[Any, Submission], str]:
     )
 
 
-def _policy(on: bool) -> Callable[[Any, Submission], str]:
+def _switch_policy(on: bool) -> Callable[[Any, Submission], str]:
     return switches(
         "is_active",
         on,
@@ -32,10 +32,38 @@ def _policy(on: bool) -> Callable[[Any, Submission], str]:
 ALREADY = {True: "it is on already", False: "it is off already"}
 ON, OFF = "They judge what comes from now on.", "They do nothing until they are switched on; nothing is caught up with."
 ON_AUTOMATIONS = (
-    Command("on", "Switch on", Action.CHANGE_AUTOMATIONS, ON, "on", _automation(on=True)),
-    Command("off", "Switch off", Action.CHANGE_AUTOMATIONS, OFF, "off", _automation(on=False)),
+    Command(
+        name="on",
+        label="Switch on",
+        needs=Action.CHANGE_AUTOMATIONS,
+        explanation=ON,
+        done="on",
+        do=_switch_automation(on=True),
+    ),
+    Command(
+        name="off",
+        label="Switch off",
+        needs=Action.CHANGE_AUTOMATIONS,
+        explanation=OFF,
+        done="off",
+        do=_switch_automation(on=False),
+    ),
 )
 ON_POLICIES = (
-    Command("on", "Switch on", Action.CHANGE_NOTIFICATIONS, ON, "on", _policy(on=True)),
-    Command("off", "Switch off", Action.CHANGE_NOTIFICATIONS, OFF, "off", _policy(on=False)),
+    Command(
+        name="on",
+        label="Switch on",
+        needs=Action.CHANGE_NOTIFICATIONS,
+        explanation=ON,
+        done="on",
+        do=_switch_policy(on=True),
+    ),
+    Command(
+        name="off",
+        label="Switch off",
+        needs=Action.CHANGE_NOTIFICATIONS,
+        explanation=OFF,
+        done="off",
+        do=_switch_policy(on=False),
+    ),
 )

@@ -47,14 +47,14 @@ class Submission:
     values: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
     """A command on single rows. `do` returns the reason of a refusal, or an empty text."""
 
     name: str
-    words: str
+    label: str
     needs: Action
-    explained: str
+    explanation: str
     #: The message afterwards, about the rows: "3 flow runs are being cancelled".
     done: str
     do: Callable[[Any, Submission], str]
@@ -85,12 +85,16 @@ class CommandingAdmin(BoundedAdmin):
 
     commands: ClassVar[tuple[Command, ...]] = ()
 
+    def address(self) -> str:
+        """Return the address of the list."""
+        return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
+
     def commands_for(self, request: HttpRequest) -> list[Command]:
         actor = actor_of(request)
         return [one for one in self.commands if may(actor, one.needs)]
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        own = {one.name: (partial(_confirm_or_execute, one), one.name, one.words) for one in self.commands_for(request)}
+        own = {one.name: (partial(_confirm_or_execute, one), one.name, one.label) for one in self.commands_for(request)}
         return {**own, **super().get_actions(request)}
 
     def response_action(self, request: HttpRequest, queryset: Any, *more: Any) -> Any:
@@ -104,7 +108,7 @@ class CommandingAdmin(BoundedAdmin):
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         if context.get("original") is not None:
             context["commands"] = self.commands_for(request)
-            context["list"] = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
+            context["list"] = self.address()
         return super().render_change_form(request, context, *args, **kwargs)
 
 
@@ -144,7 +148,7 @@ def _confirmation_page(
     words = model_admin.opts.verbose_name if len(concerned) == 1 else model_admin.opts.verbose_name_plural
     context = {
         **model_admin.admin_site.each_context(request),
-        "title": f"{command.words} {len(concerned)} {words}?" if concerned else f"Nothing to do: {command.words}",
+        "title": f"{command.label} {len(concerned)} {words}?" if concerned else f"Nothing to do: {command.label}",
         "opts": model_admin.opts,
         "command": command,
         "concerned": concerned,
@@ -158,7 +162,7 @@ def _confirmation_page(
         "scope": SCOPE,
         "words": words,
         "selected": helpers.ACTION_CHECKBOX_NAME,
-        "list": reverse(f"admin:{model_admin.opts.app_label}_{model_admin.opts.model_name}_changelist"),
+        "list": model_admin.address(),
         "back": _back(request, model_admin),
     }
     return TemplateResponse(request, "admin/command.html", context)
@@ -182,10 +186,10 @@ def _execute(
             user_id=cast(int, request.user.pk),
             queryset=done,
             action_flag=DELETION if command.is_deletion else CHANGE,
-            change_message=f"{command.words}{f': {reason}' if reason else ''}.",
+            change_message=f"{command.label}{f': {reason}' if reason else ''}.",
         )
         words = model_admin.opts.verbose_name if len(done) == 1 else model_admin.opts.verbose_name_plural
-        messages.success(request, f"{capfirst(command.words)}: {len(done)} {words} {command.done}.")
+        messages.success(request, f"{capfirst(command.label)}: {len(done)} {words} {command.done}.")
     for reason, number in refused.most_common(5):
         messages.warning(request, f"{number} stayed as {'it is' if number == 1 else 'they are'}: {reason}")
 
@@ -220,6 +224,6 @@ def _operator(request: HttpRequest) -> str:
 def _back(request: HttpRequest, model_admin: CommandingAdmin) -> str:
     """Return the address of the list as the user saw it."""
     address = request.POST.get("back", request.get_full_path())
-    home = reverse(f"admin:{model_admin.opts.app_label}_{model_admin.opts.model_name}_changelist")
+    home = model_admin.address()
     is_ours = address.startswith(home) and url_has_allowed_host_and_scheme(address, allowed_hosts=None)
     return address if is_ours else home
