@@ -224,12 +224,11 @@ def kind_of(schedule: Schedule) -> str:
 def initial_of(schedule: Schedule, calendars: Sequence[str]) -> dict[str, Any]:
     """Return the initial values of a form for a stored schedule."""
     definition = schedule.definition
-    # A calendar file may have a zone of its own.
-    zone = read_definition(definition).zone if schedule.ends_at else None
     values: dict[str, Any] = {
         "timezone": definition.get("timezone") or "",
         "misfire": schedule.misfire,
-        "ends_at": on_clocks(schedule.ends_at, zone) if schedule.ends_at and zone else None,
+        # In the zone of the definition as it is read: a calendar file may have one of its own.
+        "ends_at": on_clocks(schedule.ends_at, read_definition(definition).zone) if schedule.ends_at else None,
         "stored_end": schedule.ends_at,
         "max_runs": schedule.max_runs,
         "spread": int(definition["spread"]) if definition.get("spread") else None,
@@ -248,11 +247,8 @@ def initial_of(schedule: Schedule, calendars: Sequence[str]) -> dict[str, Any]:
 
 def _initial_interval(definition: Mapping[str, Any]) -> dict[str, Any]:
     seconds = timedelta(seconds=definition["interval"]).total_seconds()
-    unit = next(
-        name
-        for name in ("weeks", "days", "hours", "minutes", "seconds")
-        if seconds % UNITS[name] == 0 or name == "seconds"
-    )
+    longest_first = sorted(UNITS, key=lambda name: UNITS[name], reverse=True)
+    unit = next(name for name in longest_first if seconds % UNITS[name] == 0 or name == "seconds")
     number = seconds / UNITS[unit]
     values: dict[str, Any] = {"every": int(number) if number == int(number) else number, "unit": unit}
     if anchor := definition.get("anchor_date"):
