@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.db import DatabaseError
+from django.http import HttpRequest
 
 from orion_site.audit.acting import RecordedAct, Who
 from orion_site.audit.entrances import NOBODY, who_of
@@ -23,16 +25,16 @@ def connect() -> None:
     user_login_failed.connect(_failed, dispatch_uid="audit")
 
 
-def _came(request: Any, user: Any, **_: Any) -> None:
+def _came(request: HttpRequest, user: User, **_: Any) -> None:
     _act(request, user, "LogIn").done()
 
 
-def _left(request: Any, user: Any, **_: Any) -> None:
+def _left(request: HttpRequest, user: User | None, **_: Any) -> None:
     if user is not None:
         _act(request, user, "LogOut").done()
 
 
-def _failed(credentials: Any, request: Any = None, **_: Any) -> None:
+def _failed(credentials: Mapping[str, Any], request: HttpRequest | None = None, **_: Any) -> None:
     # A name that no user has may be a password typed into the wrong field, so it is not recorded.
     name = str(credentials.get("username") or "")
     user = User.objects.filter(username=name).first()
@@ -42,7 +44,7 @@ def _failed(credentials: Any, request: Any = None, **_: Any) -> None:
         logger.exception("A failed log-in of %s could not be recorded", user)
 
 
-def _act(request: Any, user: User | None, operation: str) -> RecordedAct:
+def _act(request: HttpRequest | None, user: User | None, operation: str) -> RecordedAct:
     name = user.get_username() if user else NOBODY
     who = Who(actor=name, entrance=Entry.Entrance.PAGE)
     if request is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 from uuid import UUID
 
 from runs.models import FlowRun
@@ -23,6 +23,17 @@ class Origin(Protocol):
 
     @property
     def flow_id(self) -> UUID: ...
+
+
+class Running(Origin, Protocol):
+    @property
+    def state_type(self) -> str | None: ...
+
+    @property
+    def state_timestamp(self) -> datetime | None: ...
+
+    @property
+    def total_run_time(self) -> timedelta: ...
 
 
 def last_runs_of(runs: Iterable[Origin]) -> list[LastOf]:
@@ -94,7 +105,7 @@ class Elapsed:
         return 100 - self.percent if self.longer else 0
 
 
-def elapsed(run: Any, usual: Usual, now: datetime) -> Elapsed | None:
+def elapsed(run: Running, usual: Usual, now: datetime) -> Elapsed | None:
     """Return how long a run has run so far, with what earlier attempts took; None for one that does not run."""
     if run.state_type != "RUNNING" or run.state_timestamp is None:
         return None

@@ -11,7 +11,7 @@ from typing import Any
 
 from orionflow.engine.run_calls import TaskCall
 from orionflow.errors import OrionError
-from orionflow.logging import task_run_logger
+from orionflow.logging import RunLogger, task_run_logger
 from orionflow.recordable import as_text
 from orionflow.states import State
 
@@ -21,11 +21,11 @@ NO_COROUTINE = ("a coroutine was expected", "a coroutine or an awaitable is requ
 _LOGGED = "__orion_logged__"
 
 
-def logger_of(call: TaskCall) -> Any:
+def logger_of(call: TaskCall) -> RunLogger:
     return task_run_logger(call.flow_run, call.id, call.name, call.task.name)
 
 
-def warn_of_iterators(logger: Any, parameters: Mapping[str, Any]) -> None:
+def warn_of_iterators(logger: RunLogger, parameters: Mapping[str, Any]) -> None:
     """Warn, before the next attempt, of arguments that the attempt before may have used up."""
     used = [name for name, value in parameters.items() if isinstance(value, Iterator | AsyncIterator)]
     if used:
@@ -36,7 +36,7 @@ def warn_of_iterators(logger: Any, parameters: Mapping[str, Any]) -> None:
         )
 
 
-def log_exception(logger: Any, error: BaseException, words: str) -> None:
+def log_exception(logger: RunLogger, error: BaseException, words: str) -> None:
     """Log an exception with its traceback, or in one line if an inner run has logged it already."""
     if _is_logged(error):
         logger.error("%s %s: %s (logged above)", words.rstrip(":") + ":", type(error).__name__, as_text(error))

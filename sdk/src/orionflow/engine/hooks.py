@@ -12,7 +12,9 @@ from orionflow.engine.effects import Effect, Steps
 from orionflow.engine.event_loops import running_loop, set_aside
 from orionflow.engine.forked_children import ParentContinues
 from orionflow.engine.loops import block_on
+from orionflow.logging import RunLogger
 from orionflow.options.hooks import Hook, name_of
+from orionflow.states import State
 
 
 class Callback(Effect):
@@ -38,7 +40,7 @@ class Callback(Effect):
             return await outcome if inspect.isawaitable(outcome) else outcome
 
 
-def call_hooks(hooks: Iterable[Hook], declared: Any, run: Any, state: Any, logger: Any) -> Steps[None]:
+def call_hooks(hooks: Iterable[Hook], declared: Any, run: Any, state: State[Any], logger: RunLogger) -> Steps[None]:
     """Call each hook with the flow or task, its run and the state."""
     for hook in list(hooks):
         try:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from orionflow.context import FlowRunContext
 from orionflow.engine.commands import checkpoint, leave_to_another, wait_until_resumed
 from orionflow.engine.effects import Sleep, Steps
 from orionflow.engine.waiting_lines import Turn, waiting_lines
@@ -33,7 +34,9 @@ def seconds_until_due(state: State[Any]) -> float:
 
 
 def enter_running(
-    propose: Callable[[], Steps[tuple[State[Any], Answer]]], flow_run: Any, wants: frozenset[str] = frozenset()
+    propose: Callable[[], Steps[tuple[State[Any], Answer]]],
+    flow_run: FlowRunContext | None,
+    wants: frozenset[str] = frozenset(),
 ) -> Steps[State[Any]]:
     """Propose RUNNING until the rules accept it or give the run another final state.
 
