@@ -93,6 +93,7 @@ def runs(request: HttpRequest) -> HttpResponse:
         "next": address_after(request.GET, found.page.after),
         "planned": address_with(request.GET, state="planned"),
         "choices": state_choices(requested, request.GET, now),
+        "first": address_with(request.GET),
         "query": address_with(request.GET),
         "only_shown": f"?{urlencode({'id': ','.join(str(run.pk) for run in found.page.rows)})}",
         "kept": {name: requested.values[name] for name in KEPT if requested.values[name]},

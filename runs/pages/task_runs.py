@@ -10,7 +10,7 @@ from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.database.replica import may_lag
 from orion_site.live.pages import live_page, rows_held
-from runs.pages.filtering import STATE_CHOICES, address_after, read_filter, since_choices, without
+from runs.pages.filtering import STATE_CHOICES, address_after, address_with, read_filter, since_choices, without
 from runs.pages.query_box import TERMS, without_terms
 from runs.pages.saved_views import begins_with_default, views_above
 from runs.pages.search import address_of_id
@@ -46,6 +46,7 @@ def task_runs(request: HttpRequest) -> HttpResponse:
         "since_choices": since_choices(requested.values["since"]),
         "kept": {"until": requested.values["until"]} if requested.values["until"] else {},
         "is_first": "after" not in request.GET,
+        "first": address_with(request.GET),
         "next": address_after(request.GET, found.page.after),
     }
     return TemplateResponse(request, "runs/task_runs.html", context)

@@ -216,6 +216,15 @@ def test_a_cursor_that_cannot_be_read_shows_the_first_page(browser: Client):
     assert "brave-otter" in answer.content.decode()
 
 
+def test_newest_keeps_the_filter(browser: Client):
+    run = make_task_run(state="FAILED", flow_run=make_run(state="FAILED"))
+    after = urlencode({"state": "failed", "after": f"{(NOON + timedelta(hours=1)).isoformat()}~{run.pk}"})
+
+    pages = [browser.get(f"/{kind}?{after}").content.decode() for kind in ("runs", "task-runs")]
+
+    assert [page for page in pages if 'href="?state=failed">Newest</a>' not in page] == []
+
+
 def test_names_of_others_are_text_and_not_markup(browser: Client):
     make_run(HOSTILE, state="FAILED", message=HOSTILE, tags=[HOSTILE], flow=make_flow(HOSTILE))
 
