@@ -235,8 +235,18 @@ class FlowRunInputAdmin(RecordAdmin):
 
 @admin.register(models.SavedSearch)
 class SavedSearchAdmin(SettingAdmin):
-    list_display = ["name", "updated"]
+    list_display = ["name", "saved_by", "visibility", "updated"]
     search_fields = ["name"]
+
+    @admin.display(description="Saved by")
+    def saved_by(self, search: models.SavedSearch) -> str:
+        return str((search.created_by or {}).get("display_value") or "–")
+
+
+@admin.register(models.DefaultView)
+class DefaultViewAdmin(RecordAdmin):
+    list_display = ["user", "list_name", "key"]
+    search_fields = ["=key"]
 
 
 @admin.register(models.Problem)

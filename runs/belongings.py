@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestration.sight import Condition, Reach, addressed, belongings, nothing, shared_tables
+from orchestration.sight import Condition, Reach, addressed, belongings, everything, nothing, shared_tables
 
 
 def of_flow_run(reach: Reach, row: str) -> str:
@@ -139,6 +139,8 @@ belongings.update(
         "runs_cacheentry": nothing,
         # Filters that users saved, which may name anything.
         "runs_savedsearch": nothing,
+        # Each user asks for their own, which only name a view.
+        "runs_defaultview": everything,
         "runs_conversion": nothing,
     }
 )

@@ -104,3 +104,11 @@ class SavedSearchTaken(Conflict):
     code = "saved_search_taken"
     message = "There is another saved search called {name!r}; choose another name."
     field = "name"
+
+
+class SavedSearchOfAnother(Protected):
+    """The search was saved by another user."""
+
+    code = "saved_search_of_another"
+    message = "{name!r} was saved by {owner}. Only they or an admin may change it; save yours under another name."
+    field = "name"

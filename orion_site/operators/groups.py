@@ -62,6 +62,7 @@ GROUPS: Sequence[Group] = (
             "runs.CacheEntry": "Results that other runs may reuse",
             "runs.FlowRunInput": "Values sent to runs while they run",
             "runs.SavedSearch": "Filters that users saved under a name",
+            "runs.DefaultView": "The views with which lists open for users",
             "runs.Problem": "Failures with the same cause",
             "runs.Occurrence": "Which run failed by which problem, and when",
             "runs.RunRetry": "Retries of runs from some of their tasks",

@@ -12,7 +12,7 @@ from runs.models.conversions import Conversion
 from runs.models.environments import Environment
 from runs.models.flows import Flow
 from runs.models.problems import Occurrence, Problem
-from runs.models.records import Artifact, ArtifactCollection, FlowRunInput, Log, SavedSearch
+from runs.models.records import Artifact, ArtifactCollection, DefaultView, FlowRunInput, Log, SavedSearch
 from runs.models.retries import RunRetry
 from runs.models.roll_ups import RollUp, RollUpChange
 from runs.models.rows import NAME, Row
@@ -27,6 +27,7 @@ __all__ = [
     "BulkRun",
     "CacheEntry",
     "Conversion",
+    "DefaultView",
     "Environment",
     "Flow",
     "FlowRun",

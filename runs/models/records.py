@@ -1,4 +1,4 @@
-"""Records other than states of runs: log lines, artifacts, inputs, saved searches."""
+"""Records other than states of runs: log lines, artifacts, inputs, saved searches and the default views of lists."""
 
 from __future__ import annotations
 
@@ -103,13 +103,46 @@ class FlowRunInput(Row):
 
 
 class SavedSearch(Row):
-    """A named set of filters of the dashboard."""
+    """A named set of filters of the dashboard, for everyone or for the user who saved it."""
 
-    name = models.CharField(max_length=255, unique=True)
+    name = models.CharField(max_length=255)
     filters = models.JSONField(default=list, blank=True)
+    # Null if it was saved before this column was there: then everyone who may change runs may change it.
+    created_by = models.JSONField(null=True, editable=False)
+    private_to = models.IntegerField(
+        null=True,
+        blank=True,
+        help_text="The id of the only user who sees it; 0 for the owner of the server. Empty: everyone sees it.",
+    )
 
     class Meta:
         verbose_name_plural = "saved searches"
+        constraints = [
+            # Which search has this name? Users give their own ones any names.
+            models.UniqueConstraint(
+                fields=["name"], condition=Q(private_to__isnull=True), name="one_shared_search_per_name"
+            ),
+            models.UniqueConstraint(fields=["private_to", "name"], name="one_private_search_per_name"),
+        ]
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def visibility(self) -> str:
+        return "team" if self.private_to is None else "me"
+
+
+class DefaultView(models.Model):
+    """The view with which a list opens for one user. Those of the owner of the server are stored in browsers."""
+
+    user = models.IntegerField()
+    list_name = models.CharField(max_length=40)
+    # The id of a saved search, or the name of a built-in view.
+    key = models.CharField(max_length=40)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "list_name"], name="one_default_view_per_list")]
+
+    def __str__(self) -> str:
+        return f"{self.list_name}: {self.key}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 from uuid import UUID
 
 from django import forms
@@ -20,7 +20,8 @@ from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.submitting import attempt
 from orion_site.preferences.middleware import preferences_of
 from orion_site.preferences.reader import write_preferences
-from runs.saved_searches.saved_views import MOST, View, rename_view, same_query, save_view, view_of, view_with, views_of
+from runs.saved_searches.defaults import default_of_user, keep_default
+from runs.saved_searches.saved_views import MOST, View, change_view, same_query, save_view, view_of, view_with, views_of
 from runs.saved_searches.services import delete_saved_search
 
 V = TypeVar("V", bound=Callable[..., Any])
@@ -35,6 +36,8 @@ LISTS = {
     "blocks": "deployments:blocks",
     "artifacts": "runs:artifacts",
 }
+# Who sees a view: values and labels.
+VISIBILITIES = (("team", "Everyone"), ("me", "Only me"))
 # The query that shows a list without its default view.
 EVERYTHING = "?view=all"
 BUILT_IN: Mapping[str, Sequence[tuple[str, str]]] = {
@@ -67,6 +70,7 @@ class Views:
     shown: View | None
     chosen: View | None
     default: View | None
+    visibilities: ClassVar = VISIBILITIES
 
     @property
     def can_save(self) -> bool:
@@ -84,7 +88,7 @@ def views_above(request: HttpRequest, list_name: str) -> Views:
     # Empty fields of the form are not part of the filter.
     query = same_query(request.GET.urlencode())
     chosen = next((view for view in every if view.query == query), None)
-    key = preferences_of(request).default_views.get(list_name)
+    key = _default_key(request, list_name)
     default = next((view for view in every if view.key == key), None)
     if is_cut:
         # The chosen view and the default one are shown wherever their names are in the order.
@@ -100,6 +104,17 @@ def _built_in(list_name: str) -> list[View]:
     return [View(None, name, same_query(query)) for name, query in BUILT_IN.get(list_name, ())]
 
 
+def _default_key(request: HttpRequest, list_name: str) -> str | None:
+    """Return the key of the view with which the list opens: the user's, or else that of this browser."""
+    kept: dict[str, str | None] | None = getattr(request, "_default_views", None)
+    if kept is None:
+        kept = request._default_views = {}  # type: ignore[attr-defined]
+    if list_name not in kept:
+        # A page asks twice: whether to open the view, and to mark it.
+        kept[list_name] = default_of_user(list_name) or preferences_of(request).default_views.get(list_name)
+    return kept[list_name]
+
+
 def _with_key(list_name: str, key: str | None) -> View | None:
     built_in = next((view for view in _built_in(list_name) if view.key == key), None)
     if built_in is not None or not key:
@@ -111,13 +126,13 @@ def _with_key(list_name: str, key: str | None) -> View | None:
 
 
 def begins_with_default(list_name: str) -> Callable[[V], V]:
-    """Open a list without a filter in the default view of this browser. Put it below `@requires`."""
+    """Open a list without a filter in the default view of the user or the browser. Put it below `@requires`."""
 
     def decorate(view: V) -> V:
         @wraps(view)
         def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             if request.method == "GET" and not request.GET:
-                default = _with_key(list_name, preferences_of(request).default_views.get(list_name))
+                default = _with_key(list_name, _default_key(request, list_name))
                 if default is not None:
                     return redirect(_address(list_name, default.query))
             return view(request, *args, **kwargs)
@@ -130,28 +145,45 @@ def begins_with_default(list_name: str) -> Callable[[V], V]:
 @requires(Action.READ_RUNS)
 @require_POST
 def make_default(request: HttpRequest, list_name: str) -> HttpResponse:
-    """Store the default view of the list in this browser; an empty field removes it."""
+    """Store the default view of the list for the user; an empty field removes it.
+
+    The owner of the server is no user: that default is stored in the browser.
+    """
     if list_name not in LISTS:
         raise Http404
     chosen = _with_key(list_name, request.POST.get("key"))
+    is_of_user = keep_default(list_name=list_name, key=chosen.key if chosen else None)
     before = preferences_of(request)
     others = {name: kept for name, kept in before.default_views.items() if name != list_name and name in LISTS}
     if chosen is not None:
-        messages.success(request, f"This list begins with {chosen.name} in this browser.")
+        where = "for you, in every browser" if is_of_user else "in this browser"
+        messages.success(request, f"This list begins with {chosen.name} {where}.")
         answer = redirect(_address(list_name, chosen.query))
-        others[list_name] = chosen.key
+        if not is_of_user:
+            others[list_name] = chosen.key
     else:
         messages.success(request, "This list begins with everything again.")
         answer = redirect(reverse(LISTS[list_name]))
-    write_preferences(answer, replace(before, default_views=others))
+    if others != before.default_views:
+        write_preferences(answer, replace(before, default_views=others))
     return answer
 
 
-class NameForm(forms.Form):
-    """The name of a view, and its query."""
+class ViewForm(forms.Form):
+    """The name of a view, who sees it, and its query."""
 
     name = forms.CharField(max_length=100)
+    # Left out by forms for views of others.
+    visibility = forms.ChoiceField(choices=VISIBILITIES, required=False)
     query = forms.CharField(max_length=4_000, required=False)
+
+    @property
+    def mistake(self) -> str:
+        if "visibility" in self.errors:
+            return "A view is for everyone (team) or only for you (me)."
+        if "query" in self.errors and "name" not in self.errors:
+            return "This filter cannot be saved: it is longer than 4,000 characters, or has control characters."
+        return "Give the view a name of at most 100 characters."
 
 
 @requires(Action.CHANGE_RUNS)
@@ -159,34 +191,36 @@ class NameForm(forms.Form):
 def save(request: HttpRequest, list_name: str) -> HttpResponse:
     if list_name not in LISTS:
         raise Http404
-    form = NameForm(request.POST)
+    form = ViewForm(request.POST)
     query = same_query(str(form.data.get("query", ""))[:4_000])
     if form.is_valid():
-        values: dict[str, Any] = form.cleaned_data
+        name, visibility = form.cleaned_data["name"], form.cleaned_data["visibility"] or "team"
 
         def act() -> None:
-            save_view(list_name=list_name, name=values["name"], query=values["query"], now=current_time())
+            save_view(list_name=list_name, name=name, query=query, visibility=visibility, now=current_time())
 
-        attempt(request, act, done=f"The view {values['name']} is saved.")
+        attempt(request, act, done=f"The view {name} is saved.")
     else:
-        messages.error(request, "Give the view a name of at most 100 characters.")
+        messages.error(request, form.mistake)
     return redirect(_address(list_name, query if "\x00" not in query else ""))
 
 
 @requires(Action.CHANGE_RUNS)
 @require_POST
 def rename(request: HttpRequest, list_name: str, search_id: UUID) -> HttpResponse:
+    """Rename a view, and change who sees it."""
     view = _view(list_name, search_id)
-    form = NameForm(request.POST)
+    form = ViewForm(request.POST)
     if form.is_valid():
-        name = form.cleaned_data["name"]
-        attempt(
-            request,
-            lambda: rename_view(search_id=search_id, name=name, now=current_time()),
-            done=f"The view is called {name} now.",
-        )
+        name, visibility = form.cleaned_data["name"], form.cleaned_data["visibility"] or None
+
+        def act() -> None:
+            change_view(search_id=search_id, name=name, visibility=visibility, now=current_time())
+
+        seen_by = {"team": " Everyone sees it.", "me": " Only its owner sees it."}.get(visibility or "", "")
+        attempt(request, act, done=f"The view is called {name} now.{seen_by}")
     else:
-        messages.error(request, "Give the view a name of at most 100 characters.")
+        messages.error(request, form.mistake)
     return redirect(_address(list_name, view.query))
 
 

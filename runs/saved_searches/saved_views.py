@@ -16,9 +16,19 @@ from django.db.models import QuerySet
 
 from orchestration.new_names import refuse_unreadable
 from orchestration.transactions import repeated_on_conflict, write_transaction
-from runs.errors import SavedSearchNotFound, SavedSearchTaken
+from runs.errors import SavedSearchTaken
 from runs.models import SavedSearch
-from runs.saved_searches.services import save_search
+from runs.saved_searches.owners import (
+    may_change,
+    own_number,
+    owner_name,
+    owner_of,
+    private_number,
+    refuse_those_of_others,
+    saved_by,
+    visible_searches,
+)
+from runs.saved_searches.services import existing_search, save_search, search_called
 
 # The most views above a list.
 MOST = 200
@@ -33,11 +43,21 @@ class View:
     id: UUID | None
     name: str
     query: str
+    # Whether only its owner sees it; whose it is, unless it is the reader's or nobody knows; and whether the reader may
+    # change it, also by deciding who sees it.
+    is_private: bool = False
+    owner: str = ""
+    may_change: bool = False
+    may_hide: bool = False
 
     @property
     def key(self) -> str:
         """The key by which a browser remembers the view; the name for built-in views."""
         return str(self.id or self.name)
+
+    @property
+    def visibility(self) -> str:
+        return "me" if self.is_private else "team"
 
 
 def same_query(text: str) -> str:
@@ -47,7 +67,7 @@ def same_query(text: str) -> str:
 
 def views_of(list_name: str) -> tuple[Sequence[View], bool]:
     """Return the first views of the list, by name, and whether there are more."""
-    found = list(_searches(list_name).order_by("name")[: MOST + 1])
+    found = list(_searches(list_name).order_by("name", "id")[: MOST + 1])
     return list(_views(found[:MOST], list_name)), len(found) > MOST
 
 
@@ -62,34 +82,55 @@ def view_with(list_name: str, query: str) -> View | None:
 
 
 def _searches(list_name: str) -> QuerySet[SavedSearch]:
-    found = SavedSearch.objects.filter(filters__0__object=list_name, filters__0__property="query")
+    found = visible_searches().filter(filters__0__object=list_name, filters__0__property="query")
     # A search with a second filter is not a view.
-    return found.filter(filters__1__isnull=True).only("name", "filters")
+    return found.filter(filters__1__isnull=True).only("name", "filters", "created_by", "private_to")
 
 
 def _views(searches: Iterable[SavedSearch], list_name: str) -> Iterator[View]:
     for search in searches:
         if (query := _query_in(search.filters, list_name)) is not None:
-            yield View(search.pk, search.name, query)
+            is_own = owner_of(search) == own_number()
+            yield View(
+                search.pk,
+                search.name,
+                query,
+                is_private=search.private_to is not None,
+                owner="" if is_own else owner_name(search),
+                may_change=may_change(search),
+                may_hide=is_own or search.created_by is None,
+            )
 
 
-def save_view(*, list_name: str, name: str, query: str, now: datetime) -> SavedSearch:
-    """Save the query under this name, replacing a view of this list with the same name."""
-    older = SavedSearch.objects.filter(name=name).first()
+def save_view(*, list_name: str, name: str, query: str, now: datetime, visibility: str = "team") -> SavedSearch:
+    """Save the query under this name, replacing a view of this list with the same name that as many users see."""
+    older = search_called(name, visibility)
     if older is not None and _query_in(older.filters, list_name) is None:
         raise SavedSearchTaken(name=name)
-    search, _ = save_search(name=name, filters=[_filter(list_name, same_query(query))], now=now)
+    filters = [_filter(list_name, same_query(query))]
+    search, _ = save_search(name=name, filters=filters, now=now, visibility=visibility)
     return search
 
 
 @repeated_on_conflict
-def rename_view(*, search_id: UUID, name: str, now: datetime) -> None:
-    refuse_unreadable(name, unless=SavedSearch.objects.filter(pk=search_id, name=name))
+def change_view(*, search_id: UUID, name: str, visibility: str | None, now: datetime) -> None:
+    """Rename a view, and say who sees it: everyone ("team"), its owner ("me"), or whoever saw it before (None).
+
+    A view of nobody known belongs to whoever hides it from the others. Raises SavedSearchNotFound, SavedSearchTaken and
+    SavedSearchOfAnother.
+    """
     with write_transaction():
-        if SavedSearch.objects.filter(name=name).exclude(pk=search_id).exists():
+        view = existing_search(search_id)
+        refuse_those_of_others(view)
+        refuse_unreadable(name, unless=SavedSearch.objects.filter(pk=search_id, name=name))
+        if visibility == "me" and view.created_by is None:
+            view.created_by = saved_by()
+        if visibility is not None:
+            view.private_to = private_number(visibility, owner_of(view))
+        if SavedSearch.objects.filter(name=name, private_to=view.private_to).exclude(pk=search_id).exists():
             raise SavedSearchTaken(name=name)
-        if not SavedSearch.objects.filter(pk=search_id).update(name=name, updated=now):
-            raise SavedSearchNotFound(id=search_id)
+        view.name, view.updated = name, now
+        view.save(update_fields=["name", "private_to", "created_by", "updated"])
 
 
 def _filter(list_name: str, query: str) -> dict[str, Any]:

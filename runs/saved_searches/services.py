@@ -10,23 +10,58 @@ from uuid import UUID
 from orchestration.new_names import refuse_unreadable
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.errors import SavedSearchNotFound
-from runs.models import SavedSearch
+from runs.models import DefaultView, SavedSearch
+from runs.saved_searches.owners import (
+    own_number,
+    private_number,
+    refuse_those_of_others,
+    saved_by,
+    visible_searches,
+)
 
 
 @repeated_on_conflict
-def save_search(*, name: str, filters: Sequence[dict[str, Any]], now: datetime) -> tuple[SavedSearch, bool]:
-    """Store the search under its name, replacing an older one. Return it, and whether the name is new."""
+def save_search(
+    *, name: str, filters: Sequence[dict[str, Any]], now: datetime, visibility: str = "team"
+) -> tuple[SavedSearch, bool]:
+    """Store the search under its name, replacing an older one. Return it, and whether the name is new.
+
+    A search for everyone ("team") and one for its owner ("me") may have the same name. Raises SavedSearchOfAnother if
+    the older one is somebody else's.
+    """
     with write_transaction():
-        refuse_unreadable(name, unless=SavedSearch.objects.filter(name=name))
-        return SavedSearch.objects.update_or_create(
-            name=name,
-            defaults={"filters": list(filters), "updated": now},
-            create_defaults={"filters": list(filters), "created": now},
-        )
+        older = search_called(name, visibility)
+        refuse_unreadable(name, unless=visible_searches().filter(name=name))
+        if older is None:
+            search = SavedSearch(name=name, filters=list(filters), created=now, created_by=saved_by())
+            search.private_to = private_number(visibility, own_number())
+            search.save(force_insert=True)
+            return search, True
+        refuse_those_of_others(older)
+        older.filters, older.updated = list(filters), now
+        older.save(update_fields=["filters", "updated"])
+        return older, False
 
 
+def search_called(name: str, visibility: str) -> SavedSearch | None:
+    """Return the search with this name that everyone sees, or the one that only the sender of the request sees."""
+    private_to = private_number(visibility, own_number())
+    return visible_searches().filter(name=name, private_to=private_to).first()
+
+
+@repeated_on_conflict
 def delete_saved_search(*, search_id: UUID) -> None:
+    """Delete a search. Raises SavedSearchNotFound, and SavedSearchOfAnother if it is somebody else's."""
     with write_transaction():
-        deleted, _ = SavedSearch.objects.filter(pk=search_id).delete()
-        if not deleted:
-            raise SavedSearchNotFound(id=search_id)
+        search = existing_search(search_id)
+        refuse_those_of_others(search)
+        search.delete()
+        DefaultView.objects.filter(key=str(search_id)).delete()
+
+
+def existing_search(search_id: UUID) -> SavedSearch:
+    """Return a search that the sender of the request sees. Raises SavedSearchNotFound."""
+    search = visible_searches().filter(pk=search_id).first()
+    if search is None:
+        raise SavedSearchNotFound(id=search_id)
+    return search

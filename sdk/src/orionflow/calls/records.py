@@ -12,7 +12,7 @@ from orionflow.contract.ids import uuid7
 
 if TYPE_CHECKING:
     from orionflow.contract.logs import Log
-    from orionflow.contract.records import Artifact, ArtifactCollection, SavedSearch
+    from orionflow.contract.records import Artifact, ArtifactCollection, SavedSearch, Visibility
 
 LOGS: Collection[Log] = Collection("/logs", lambda: contract.logs.Log)
 ARTIFACTS: Collection[Artifact] = Collection("/artifacts", lambda: contract.records.Artifact)
@@ -110,9 +110,11 @@ def count_artifacts(*, artifacts: Filter | None = None, **criteria: Any) -> Call
     return ARTIFACTS.count(selection(artifacts=artifacts, **criteria))
 
 
-def save_search(name: str, filters: Sequence[Mapping[str, Any]]) -> Call[SavedSearch]:
-    """Store filters under a name; an existing search with the name is replaced."""
-    body = {"name": name, "filters": list(filters)}
+def save_search(
+    name: str, filters: Sequence[Mapping[str, Any]], *, visibility: Visibility | None = None
+) -> Call[SavedSearch]:
+    """Store filters under a name, for everyone ("team") or only for you ("me"), replacing a search with the name."""
+    body = {"name": name, **present(filters=list(filters), visibility=visibility)}
     return Call("PUT", f"{SAVED_SEARCHES.path}/", body, read=SAVED_SEARCHES.answer)
 
 

@@ -11,10 +11,12 @@ from typing_extensions import TypedDict
 
 from orionflow.contract.wire import (
     JSON,
+    OWN,
     Answer,
     Content,
     Findable,
     LongText,
+    MadeBy,
     Stored,
     StrictWire,
     Text255,
@@ -94,9 +96,14 @@ class SavedSearchFilter(Wire):
     value: JSON
 
 
+# Who sees a saved search: everyone, or only the user who saved it.
+Visibility = Literal["team", "me"]
+
+
 class SavedSearchCreate(StrictWire):
     name: Text255
     filters: Annotated[list[SavedSearchFilter], Field(max_length=1000)] = []
+    visibility: Visibility = "team"
 
 
 class SavedSearchFilterOut(TypedDict):
@@ -110,6 +117,8 @@ class SavedSearchFilterOut(TypedDict):
 class SavedSearch(Stored):
     name: str
     filters: Annotated[list[SavedSearchFilterOut], BeforeValidator(lambda value: value or [])] = []
+    visibility: Annotated[Visibility, OWN] = "team"
+    created_by: Annotated[MadeBy | None, OWN] = None
 
 
 class Bottleneck(Answer):
