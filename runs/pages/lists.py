@@ -14,7 +14,7 @@ from deployments.archive.place import is_configured
 from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.database.replica import may_lag
-from orion_site.live.pages import live_page, rows_held
+from orion_site.live.pages import is_shown, live_page, rows_held
 from runs.pages.charts import plot_of
 from runs.pages.filtering import (
     STATE_CHIPS,
@@ -33,8 +33,10 @@ from runs.pages.saved_views import begins_with_default, views_above
 from runs.pages.search import address_of_id
 from runs.pages.selectors.flows import flows_page
 from runs.pages.selectors.keyset import Count, Cursor
+from runs.pages.selectors.list_rows import counts_of_runs
 from runs.pages.selectors.runs import PAGE_SIZE, counts_of, runs_page
 from runs.pages.selectors.without import runs_without
+from runs.pages.view_counts import with_counts
 
 # Parts of the filter that only links set; the form does not show them.
 KEPT = ("until", "error", "problem", "queue", "deployment", "id")
@@ -77,6 +79,8 @@ def runs(request: HttpRequest) -> HttpResponse:
     size = PAGE_SIZE + rows_held(request)
     found = runs_page(wanted=requested.wanted, after=after, now=now, size=size)
     views = views_above(request, "runs")
+    if is_shown(request, "views"):
+        views = with_counts(views, counts_of_runs, now)
     is_empty = not found.page.rows and after is None
     context = {
         "section": "runs",

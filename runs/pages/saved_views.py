@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import Any, ClassVar, TypeVar, cast
 from uuid import UUID
@@ -20,6 +20,7 @@ from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.submitting import attempt
 from orion_site.preferences.middleware import preferences_of
 from orion_site.preferences.reader import write_preferences
+from runs.pages.selectors.keyset import Count
 from runs.saved_searches.defaults import default_of_user, keep_default
 from runs.saved_searches.saved_views import MOST, View, change_view, same_query, save_view, view_of, view_with, views_of
 from runs.saved_searches.services import delete_saved_search
@@ -70,6 +71,8 @@ class Views:
     shown: View | None
     chosen: View | None
     default: View | None
+    # How many rows some of the views list, by the keys of these.
+    counts: Mapping[str, Count] = field(default_factory=dict)
     visibilities: ClassVar = VISIBILITIES
 
     @property

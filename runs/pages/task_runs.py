@@ -9,15 +9,17 @@ from django.template.response import TemplateResponse
 from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.database.replica import may_lag
-from orion_site.live.pages import live_page, rows_held
+from orion_site.live.pages import is_shown, live_page, rows_held
 from runs.pages.filtering import STATE_CHOICES, address_after, address_with, read_filter, since_choices, without
 from runs.pages.query_box import TERMS, without_terms
 from runs.pages.saved_views import begins_with_default, views_above
 from runs.pages.search import address_of_id
 from runs.pages.selectors.keyset import Cursor
+from runs.pages.selectors.list_rows import counts_of_task_runs
 from runs.pages.selectors.runs import PAGE_SIZE
 from runs.pages.selectors.task_runs import task_runs_page
 from runs.pages.selectors.without import task_runs_without
+from runs.pages.view_counts import with_counts
 
 # Only flow runs are planned or wait for their time.
 CHOICES = [(value, words) for value, words in STATE_CHOICES if value not in {"waiting", "planned"}]
@@ -34,6 +36,8 @@ def task_runs(request: HttpRequest) -> HttpResponse:
     after, size = Cursor.read(request.GET.get("after", "")), PAGE_SIZE + rows_held(request)
     found = task_runs_page(wanted=requested.wanted, after=after, now=now, size=size)
     views = views_above(request, "task-runs")
+    if is_shown(request, "views"):
+        views = with_counts(views, counts_of_task_runs, now)
     is_empty = not found.page.rows and after is None
     context = {
         "section": "runs",

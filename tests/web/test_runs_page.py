@@ -239,8 +239,8 @@ def test_a_full_page_costs_as_many_queries_as_a_short_one(browser: Client, djang
         make_run(f"run-{place}", state="FAILED", message="no", flow=make_flow(f"flow-{place}"))
 
     with django_assert_num_queries(
-        7
-    ):  # what has come, what was taken up early, reasons, both counts, numbers of states
+        8
+    ):  # what has come, what was taken up early, reasons, both counts, numbers of states, views and their numbers
         browser.get("/runs")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -14,7 +15,7 @@ from django.utils import timezone
 from runs.models import SavedSearch
 from runs.pages.saved_views import BUILT_IN, LISTS
 from runs.saved_searches.saved_views import MOST
-from tests.web.rows import make_run
+from tests.web.rows import make_run, make_task_run
 
 QUERY = "state=failed&since=-24h&flow=etl"
 
@@ -159,6 +160,33 @@ def test_views_of_one_list_are_not_above_another(browser: Client):
 
     assert "Mine" in chips(browser, "/events")
     assert "Mine" not in chips(browser, "/runs")
+
+
+@pytest.mark.parametrize(("list_name", "make"), [("runs", make_run), ("task-runs", make_task_run)])
+def test_views_have_the_numbers_of_their_rows(browser: Client, monkeypatch: Any, list_name: str, make: Any):
+    monkeypatch.setattr("runs.pages.selectors.list_rows.CHOICE_CAP", 2)
+    for _ in range(3):
+        make(state="FAILED")
+    make(state="RUNNING")
+    save(browser, "Failed", "state=failed", list_name)
+    save(browser, "Running", "state=running", list_name)
+    save(browser, "Late", "state=late&flow=other", list_name)
+    save(browser, "Searched", "q=name", list_name)
+    save(browser, "Unreadable", "q=state:blue", list_name)
+
+    page = browser.get(f"/{list_name}").content.decode()
+    part = browser.get(f"/{list_name}?_f=views").content.decode()
+
+    for text in (page, part):
+        nav = text.partition('aria-label="Saved views"')[2].partition("</nav>")[0]
+        numbers = dict(re.findall(r">(\w+) <span class=\"muted\">([\d+]+)</span></a>", nav))
+        assert {name: numbers.get(name) for name in ("Failed", "Late", "Searched", "Unreadable")} == {
+            "Failed": "2+",
+            "Late": None,
+            "Searched": None,
+            "Unreadable": None,
+        }
+        assert numbers["Running"] == "1"
 
 
 def save_many(list_name: str, number: int) -> None:
