@@ -16,7 +16,9 @@ from orion_site.accounts.permissions import Action, requires
 from orion_site.database.replica import may_lag
 from orion_site.live.pages import is_shown, live_page, rows_held
 from runs.pages.charts import plot_of
+from runs.pages.columns import Columns, address_in_short, read_columns
 from runs.pages.filtering import (
+    PARTS,
     STATE_CHIPS,
     STATE_CHOICES,
     USUAL_CHIPS,
@@ -29,11 +31,11 @@ from runs.pages.filtering import (
     without,
 )
 from runs.pages.query_box import TERMS, with_states, without_terms
-from runs.pages.saved_views import begins_with_default, views_above
+from runs.pages.saved_views import Views, begins_with_default, views_above
 from runs.pages.search import address_of_id
 from runs.pages.selectors.flows import flows_page
 from runs.pages.selectors.keyset import Count, Cursor
-from runs.pages.selectors.list_rows import counts_of_runs
+from runs.pages.selectors.list_rows import counts_of_runs, deployment_names
 from runs.pages.selectors.runs import PAGE_SIZE, counts_of, runs_page
 from runs.pages.selectors.without import runs_without
 from runs.pages.view_counts import with_counts
@@ -67,6 +69,13 @@ def state_choices(requested: RequestedFilter, query: QueryDict, now: datetime) -
     return choices
 
 
+def all_runs(views: Views, columns: Columns) -> str:
+    """Return the address of the list without a filter, with the columns that are shown."""
+    if not columns.text:
+        return views.everything
+    return f"{views.address}?{urlencode(columns.kept)}"
+
+
 @requires(Action.READ_RUNS)
 @may_lag
 @begins_with_default("runs")
@@ -74,17 +83,24 @@ def state_choices(requested: RequestedFilter, query: QueryDict, now: datetime) -
 def runs(request: HttpRequest) -> HttpResponse:
     if address := address_of_id(without_terms(request.GET.get("q", ""))):
         return redirect(address)
+    columns = read_columns(request.GET)
+    if short := address_in_short(request.GET, columns):
+        return redirect(request.path + short)
     requested, now = read_filter(request.GET), current_time()
     after = Cursor.read(request.GET.get("after", ""))
     size = PAGE_SIZE + rows_held(request)
-    found = runs_page(wanted=requested.wanted, after=after, now=now, size=size)
+    found = runs_page(wanted=requested.wanted, after=after, now=now, size=size, further=columns.reads)
     views = views_above(request, "runs")
     if is_shown(request, "views"):
         views = with_counts(views, counts_of_runs, now)
+    everything = all_runs(views, columns)
     is_empty = not found.page.rows and after is None
     context = {
         "section": "runs",
-        "without": without(requested, runs_without, views.everything, now) if is_empty else [],
+        "without": without(requested, runs_without, everything, now) if is_empty else [],
+        "everything": everything,
+        "columns": columns,
+        "deployments": deployment_names(found.page.rows) if "deployment" in columns.names else {},
         "has_archive": is_configured(),
         "views": views,
         "requested": requested,
@@ -98,9 +114,10 @@ def runs(request: HttpRequest) -> HttpResponse:
         "planned": address_with(request.GET, state="planned"),
         "choices": state_choices(requested, request.GET, now),
         "first": address_with(request.GET),
-        "query": address_with(request.GET),
+        "query": address_without(request.GET, "columns"),
         "only_shown": f"?{urlencode({'id': ','.join(str(run.pk) for run in found.page.rows)})}",
-        "kept": {name: requested.values[name] for name in KEPT if requested.values[name]},
+        "kept": {name: requested.values[name] for name in KEPT if requested.values[name]} | columns.kept,
+        "filter": [(name, value) for name in PARTS for value in request.GET.getlist(name) if value],
     }
     return TemplateResponse(request, "runs/runs.html", context)
 

@@ -13,6 +13,8 @@ from django import template
 from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from runs.models import FlowRun
+from runs.pages.columns import USUAL, Column, Columns, maker_of
 from runs.pages.markdown import rendered, rendered_line
 from runs.pages.selectors.keyset import Count
 
@@ -142,6 +144,17 @@ def lookup(mapping: dict[Any, Any], key: Any) -> Any:
     """Return a value by its key; ids of runs may be UUIDs or texts."""
     found = mapping.get(key)
     return found if found is not None else mapping.get(str(key), "")
+
+
+@register.filter
+def columns_or_usual(columns: Columns | str) -> Sequence[Column]:
+    """Return the chosen columns of a list of runs; for a list that offers no choice, the usual ones."""
+    return columns.shown if isinstance(columns, Columns) else USUAL
+
+
+@register.filter
+def made_by(run: FlowRun) -> str:
+    return maker_of(run)
 
 
 @register.filter

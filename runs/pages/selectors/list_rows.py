@@ -1,13 +1,22 @@
-"""The rows of the lists of runs, counted for several filters at once."""
+"""The rows of the lists of runs: counted for several filters at once, and what columns show of other tables."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from uuid import UUID
 
+from deployments.models import Deployment
+from runs.models import FlowRun
 from runs.pages.selectors.keyset import Count, capped_counts
 from runs.pages.selectors.runs import CHOICE_CAP, RunFilter, listed
 from runs.pages.selectors.task_runs import conditions_by_row, indexed_task_runs
+
+
+def deployment_names(runs: Sequence[FlowRun]) -> Mapping[UUID, str]:
+    """Return the names of the deployments of these runs by id. One query."""
+    ids = {run.deployment_id for run in runs if run.deployment_id}
+    return dict(Deployment.objects.filter(pk__in=ids).values_list("pk", "name"))
 
 
 def counts_of_runs(filters: Sequence[RunFilter], now: datetime) -> list[Count | None]:

@@ -206,17 +206,27 @@ class RunsPage:
         return self.was_cut_short and ended_short(self.reaches, self.page.after)
 
 
-def runs_page(*, wanted: RunFilter, after: Cursor | None, now: datetime, size: int = PAGE_SIZE) -> RunsPage:
+def runs_page(
+    *, wanted: RunFilter, after: Cursor | None, now: datetime, size: int = PAGE_SIZE, further: Sequence[str] = ()
+) -> RunsPage:
     """Return a page of past runs, newest first. Planned runs are counted, but listed only on request."""
     wanted = resolved(wanted, now)
+    page, reaches = page_of_runs(wanted, after, now, size, further)
+    counts = (None, None) if wanted.searches else _counts(wanted, now)
+    return RunsPage(page, *counts, state_reasons(page.rows), size, reaches)
+
+
+def page_of_runs(
+    wanted: RunFilter, after: Cursor | None, now: datetime, size: int, further: Sequence[str] = ()
+) -> tuple[Page[FlowRun], Sequence[Reach]]:
+    """Return a page of a filter that is resolved, with further columns than those of each list, and its reaches."""
     parts = parts_of(wanted, now)
-    if wanted.searches:
-        reaches = [reach_of_runs(part, wanted, after, share=1 / len(parts)) for part in parts]
-        pages = [_searched(*one, wanted, after, size, now) for one in zip(parts, reaches, strict=True)]
-        page = merged(pages, by=BY, size=size)
-        return RunsPage(page, None, None, state_reasons(page.rows), size, reaches)
-    page = merged([page_of(rows_of_runs(part), by=BY, after=after, size=size) for part in parts], by=BY, size=size)
-    return RunsPage(page, *_counts(wanted, now), state_reasons(page.rows), size)
+    if not wanted.searches:
+        pages = [page_of(rows_of_runs(part, *further), by=BY, after=after, size=size) for part in parts]
+        return merged(pages, by=BY, size=size), ()
+    reaches = [reach_of_runs(part, wanted, after, share=1 / len(parts)) for part in parts]
+    pages = [_searched(*one, wanted, after, size, now, further) for one in zip(parts, reaches, strict=True)]
+    return merged(pages, by=BY, size=size), reaches
 
 
 def parts_of(wanted: RunFilter, now: datetime) -> list[QuerySet[FlowRun]]:
@@ -299,16 +309,22 @@ def reach_of_runs(runs: QuerySet[FlowRun], wanted: RunFilter, after: Cursor | No
 
 
 def _searched(
-    runs: QuerySet[FlowRun], reach: Reach, wanted: RunFilter, after: Cursor | None, size: int, now: datetime
+    runs: QuerySet[FlowRun],
+    reach: Reach,
+    wanted: RunFilter,
+    after: Cursor | None,
+    size: int,
+    now: datetime,
+    further: Sequence[str],
 ) -> Page[FlowRun]:
     end = reach.end
     found = searched(runs.filter(expected_start_time__gte=end) if end else runs, wanted, now)
-    page = page_of(rows_of_runs(found), by=BY, after=after, size=size)
+    page = page_of(rows_of_runs(found, *further), by=BY, after=after, size=size)
     return Page(page.rows, page.after or (Cursor.below_all_at(end) if end else None))
 
 
-def rows_of_runs(runs: QuerySet[FlowRun]) -> QuerySet[FlowRun]:
-    return runs.select_related("flow").only(*ROW_COLUMNS)
+def rows_of_runs(runs: QuerySet[FlowRun], *further: str) -> QuerySet[FlowRun]:
+    return runs.select_related("flow").only(*ROW_COLUMNS, *further)
 
 
 def indexed_runs(wanted: RunFilter, now: datetime) -> QuerySet[FlowRun]:
