@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.urls import reverse
 
 from deployments.archive.place import is_configured
 from orchestration.database_clock import current_time
@@ -35,7 +36,7 @@ from runs.pages.saved_views import Views, begins_with_default, views_above
 from runs.pages.search import address_of_id
 from runs.pages.selectors.flows import flows_page
 from runs.pages.selectors.keyset import Count, Cursor
-from runs.pages.selectors.list_rows import counts_of_runs, deployment_names
+from runs.pages.selectors.list_rows import MOST_IN_A_FILE, counts_of_runs, deployment_names
 from runs.pages.selectors.runs import PAGE_SIZE, counts_of, runs_page
 from runs.pages.selectors.without import runs_without
 from runs.pages.view_counts import with_counts
@@ -76,6 +77,14 @@ def all_runs(views: Views, columns: Columns) -> str:
     return f"{views.address}?{urlencode(columns.kept)}"
 
 
+def files_of(query: QueryDict) -> list[tuple[str, str]]:
+    """Return labels and addresses of the list as a file, from its first page on."""
+    return [
+        (words, reverse(f"runs:runs-{kind}") + address_without(query, "view"))
+        for words, kind in (("CSV", "csv"), ("JSON lines", "jsonl"))
+    ]
+
+
 @requires(Action.READ_RUNS)
 @may_lag
 @begins_with_default("runs")
@@ -101,6 +110,8 @@ def runs(request: HttpRequest) -> HttpResponse:
         "everything": everything,
         "columns": columns,
         "deployments": deployment_names(found.page.rows) if "deployment" in columns.names else {},
+        "files": [] if requested.problems or columns.problem else files_of(request.GET),
+        "most_in_a_file": f"{MOST_IN_A_FILE:,}",
         "has_archive": is_configured(),
         "views": views,
         "requested": requested,

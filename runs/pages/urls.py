@@ -12,6 +12,7 @@ from runs.pages import (
     comparing,
     flow,
     graph_tab,
+    list_files,
     lists,
     log,
     problems,
@@ -27,6 +28,8 @@ app_name = "runs"
 
 urlpatterns = [
     path("runs", lists.runs, name="runs"),
+    path("runs.csv", list_files.runs_file, {"kind": "csv"}, name="runs-csv"),
+    path("runs.jsonl", list_files.runs_file, {"kind": "jsonl"}, name="runs-jsonl"),
     path("runs/common", comparing.common, name="common"),
     path("runs/all/<slug:action>", bulk.bulk, name="bulk"),
     path("problems", problems.problems, name="problems"),

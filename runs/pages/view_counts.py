@@ -21,8 +21,8 @@ Counting = Callable[[Sequence[RunFilter], datetime], Sequence[Count | None]]
 
 def with_counts(views: Views, count: Counting, now: datetime) -> Views:
     """Return the views with the numbers of their rows, where these can be counted by an index. One query."""
-    asked = [(view, read_filter(QueryDict(view.query))) for view in views.all[:MOST_COUNTED]]
-    readable = [(view.key, one.wanted) for view, one in asked if not one.problems]
+    requested = [(view, read_filter(QueryDict(view.query))) for view in views.all[:MOST_COUNTED]]
+    readable = [(view.key, one.wanted) for view, one in requested if not one.problems]
     counts = count([wanted for _, wanted in readable], now)
     found = {key: number for (key, _), number in zip(readable, counts, strict=True) if number is not None}
     return replace(views, counts=found)

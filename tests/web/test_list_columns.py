@@ -68,11 +68,12 @@ def test_an_unknown_column_is_named_beside_the_choice(browser: Client, run: Any)
 
 
 def test_columns_stay_while_the_filter_changes(browser: Client, run: Any):
-    page = browser.get("/runs?columns=state,run,ended&state=failed").content.decode()
+    page = browser.get("/runs?columns=state,run,ended&state=failed&tag=prod&tag=eu").content.decode()
 
     assert '<input type="hidden" name="columns" value="state,run,ended">' in page
     assert 'href="/runs?columns=state%2Crun%2Cended">Clear all</a>' in page
-    assert '<input type="hidden" name="state" value="failed">' in page
+    for name, value in (("state", "failed"), ("tag", "prod"), ("tag", "eu")):
+        assert f'<input type="hidden" name="{name}" value="{value}">' in page
 
 
 def test_columns_cost_no_query_for_each_row(browser: Client, django_assert_max_num_queries: Any):

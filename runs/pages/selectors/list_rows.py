@@ -1,16 +1,54 @@
-"""The rows of the lists of runs: counted for several filters at once, and what columns show of other tables."""
+"""The rows of the list of flow runs beyond one page: in chunks, and counted for several filters at once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from deployments.models import Deployment
 from runs.models import FlowRun
-from runs.pages.selectors.keyset import Count, capped_counts
-from runs.pages.selectors.runs import CHOICE_CAP, RunFilter, listed
+from runs.pages.selectors.keyset import Count, Cursor, capped_counts
+from runs.pages.selectors.runs import CHOICE_CAP, RunFilter, listed, page_of_runs, resolved, state_reasons
 from runs.pages.selectors.task_runs import conditions_by_row, indexed_task_runs
+
+ROWS_PER_CHUNK = 500
+# A file ends after so many runs, or where a filter has to search, after so many searches that filled no chunk.
+MOST_IN_A_FILE, MOST_SEARCHES = 50_000, 20
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some rows of a list with what they show besides their columns; on the last one, where the file was cut."""
+
+    rows: Sequence[FlowRun]
+    reasons: Mapping[str, str]
+    deployments: Mapping[UUID, str]
+    cut_at: Cursor | None = None
+
+
+def chunks_of_runs(
+    *,
+    wanted: RunFilter,
+    after: Cursor | None,
+    now: datetime,
+    further: Sequence[str] = (),
+    with_deployments: bool = False,
+) -> Iterator[Chunk]:
+    """Yield the rows of a list, on all of its pages after the cursor. Only one chunk is in memory."""
+    wanted = resolved(wanted, now)
+    left, searches = MOST_IN_A_FILE, 0
+    while True:
+        size = min(ROWS_PER_CHUNK, left)
+        page, _ = page_of_runs(wanted, after, now, size, further)
+        after, left = page.after, left - len(page.rows)
+        searches += wanted.searches and len(page.rows) < size
+        is_cut = after is not None and (not left or searches >= MOST_SEARCHES)
+        names = deployment_names(page.rows) if with_deployments else {}
+        yield Chunk(page.rows, state_reasons(page.rows), names, after if is_cut else None)
+        if after is None or is_cut:
+            return
 
 
 def deployment_names(runs: Sequence[FlowRun]) -> Mapping[UUID, str]:

@@ -16,11 +16,11 @@ from orionflow.cli.safe_text import as_json, cleaned, one_line
 from orionflow.cli.tables import Cell, render_fields, render_table
 from orionflow.cli.terminal import Terminal, current_terminal
 from orionflow.cli.yaml_text import as_yaml
+from orionflow.contract.spreadsheets import as_cell
 from orionflow.spelling import did_you_mean
 
 TABLES = frozenset({"table", "wide", "csv"})
 FORMATS = ("table", "wide", "json", "jsonl", "yaml", "name", "csv")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 Row = dict[str, Any]
 
 
@@ -167,8 +167,7 @@ def _plain(row: Row, column: Column) -> str:
     if value is None or (value == "-" and not column.field):
         return ""
     text = as_text(value)
-    # A spreadsheet would execute a text that starts so, and any user who starts a run may choose its name.
-    return f"'{text}" if isinstance(value, str) and text[1:] and text.startswith(FORMULA) else text
+    return as_cell(text) if isinstance(value, str) else text
 
 
 def chosen_output(format: str, as_json: bool, columns: str | None) -> Output:
