@@ -80,6 +80,19 @@ def retried_after_a_night() -> FlowRun:
     return run
 
 
+def test_what_a_run_left_open_takes_no_time_after_its_end(browser: Client):
+    run = make_run()
+    begun = make_task_run("begun", flow_run=run, state="RUNNING", start_time=NOON + 30 * SECOND)
+    with_history(begun, ("PENDING", 0), ("RUNNING", 30))
+    make_task_run("never", flow_run=run, state="PENDING")
+
+    lines = lines_of(browser, run)
+
+    bars = {name: [(bar.kind, round(bar.x), round(bar.width)) for bar in drawn.bars] for name, drawn in lines.items()}
+    assert bars == {"begun": [("wait", 0, 333), ("work", 333, 667)], "never": [("wait", 0, 1000)]}
+    assert lines["begun"].line.duration == 60 * SECOND
+
+
 def test_a_night_in_which_nothing_ran_is_folded(browser: Client):
     run = retried_after_a_night()
 

@@ -118,6 +118,10 @@ def timeline_of(*, run: FlowRun, now: datetime, sums: TaskSums | None = None) ->
 
     `sums` may be passed if it is known; with tasks of opened subflows, their rows are shown.
     """
+    is_over = run.state_type in TERMINAL
+    end = (run.end_time or run.state_timestamp if is_over else now) or now
+    # What a run left open when it ended takes no more time.
+    now = min(now, end)
     sums = summed_tasks(run.id) if sums is None else sums
     opened = {one: tasks for one, tasks in sums.of.items() if one != run.id}
     shown = {run.id: sums.of[run.id]} | _first_tasks(opened, now)
@@ -130,8 +134,6 @@ def timeline_of(*, run: FlowRun, now: datetime, sums: TaskSums | None = None) ->
     inside = {one: Inside(lines_of[one], _rows_of(tasks) - _rows_of(shown[one])) for one, tasks in opened.items()}
     lines = list(_with_inside(own[:TASKS_SHOWN], inside))
     begin = run.start_time or min((line.begin for line in own), default=run.expected_start_time or run.created)
-    is_over = run.state_type in TERMINAL
-    end = (run.end_time or run.state_timestamp if is_over else now) or now
     last = max((line.spans[-1].end for line in [*own, *lines]), default=end)
     waited = (run.start_time or now) - (run.expected_start_time or run.created)
     return Timeline(
@@ -265,7 +267,7 @@ def _single_lines(run_id: UUID, keys: Mapping[UUID, Sequence[str]], now: datetim
             one.name,
             _spans(one, history[one.id], now),
             {one.state_type or "": 1},
-            one.total_run_time if one.state_type in TERMINAL else now - (one.start_time or now),
+            one.total_run_time if one.state_type in TERMINAL else max(now - (one.start_time or now), timedelta()),
             one,
             subflows.get(one.id),
         )
