@@ -212,7 +212,7 @@ def runs_page(
     """Return a page of past runs, newest first. Planned runs are counted, but listed only on request."""
     wanted = resolved(wanted, now)
     page, reaches = page_of_runs(wanted, after, now, size, further)
-    counts = (None, None) if wanted.searches else _counts(wanted, now)
+    counts: tuple[Count | None, Count | None] = (None, None) if wanted.searches else _counts(wanted, now)
     return RunsPage(page, *counts, state_reasons(page.rows), size, reaches)
 
 
