@@ -217,17 +217,28 @@ def refuse_bad_password(password: str, user: User) -> None:
 
 def refuse_last_admin(user: User) -> None:
     """Refuse to remove the last admin who can sign in."""
-    admins = _admins()
+    admins = _held_admins()
     if admins.filter(pk=user.pk).exists() and not admins.exclude(pk=user.pk).exists():
         raise LastAdmin(name=user.get_username())
 
 
 def _refuse_without_admins(*, but: Group) -> None:
+    admins = _held_admins()
     left = who_can_sign_in().filter(
         Q(is_superuser=True) | Q(groups__in=Group.objects.filter(grants__role=Role.ADMIN).exclude(pk=but.pk))
     )
-    if (concerned := _admins().filter(groups=but).first()) and not left.exists():
+    if (concerned := admins.filter(groups=but).first()) and not left.exists():
         raise LastAdmin(name=concerned.get_username())
+
+
+def _held_admins() -> QuerySet[User]:
+    """Return the admins who can sign in, locked until the end of the transaction.
+
+    Otherwise, of the last two, each could be removed because there is still the other one.
+    """
+    # In one order, and locked before they are read: another transaction may have removed one in the meantime.
+    list(User.objects.select_for_update(no_key=True).filter(pk__in=_admins().values("pk")).order_by("pk").values("pk"))
+    return _admins()
 
 
 def _admins() -> QuerySet[User]:
