@@ -44,14 +44,17 @@ def begin_attempt(*, name: str, address: str, now: datetime) -> int:
     limits = _limits(name, address)
     with write_transaction():
         SignInFailures.objects.filter(last__lt=now - FORGOTTEN_AFTER).delete()
-        rows = {row.subject: row for row in SignInFailures.objects.select_for_update().filter(subject__in=limits)}
+        held = SignInFailures.objects.select_for_update().filter(subject__in=limits).order_by("subject")
+        rows = {row.subject: row for row in held}
         waits = [row.wait_until - now for row in rows.values() if row.wait_until and row.wait_until > now]
         if waits:
             return max(1, round(max(waits).total_seconds()))
         for subject, limit in limits.items():
-            count = (rows[subject].count if subject in rows else 0) + 1
-            values = {"count": count, "last": now, "wait_until": now + limit.wait(count)}
-            SignInFailures.objects.update_or_create(subject=subject, defaults=values)
+            row = rows.get(subject) or SignInFailures(subject=subject)
+            row.count += 1
+            row.last, row.wait_until = now, now + limit.wait(row.count)
+            # Of parallel first attempts, one inserts the row; the others fail here, and count when they are repeated.
+            row.save(force_insert=subject not in rows, force_update=subject in rows)
     return 0
 
 

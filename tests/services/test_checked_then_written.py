@@ -6,9 +6,12 @@ from functools import partial
 
 import pytest
 
+from orion_site.accounts.attempts import begin_attempt
 from orion_site.accounts.errors import LastAdmin
+from orion_site.accounts.models import SignInFailures
 from orion_site.accounts.users import create_group, create_user, delete_user, set_active, set_groups, set_roles
 from tests.conftest import DATABASE
+from tests.factories import NOON
 from tests.security.askers import PASSWORD
 from tests.services.threads import interleaved
 
@@ -40,3 +43,11 @@ def test_of_the_last_two_admins_one_stays(written, remove):
     refusals = interleaved(written, remove, partial(set_active, name="bob", is_active=False))
 
     assert [type(one) for one in refusals] == [type(None), LastAdmin]
+
+
+def test_first_attempts_for_a_name_and_an_address_count_each():
+    attempt = partial(begin_attempt, name="ada", address="192.0.2.1", now=NOON)
+
+    interleaved(f"INSERT INTO {table(SignInFailures)}", attempt, attempt)
+
+    assert set(SignInFailures.objects.values_list("count", flat=True)) == {2}
