@@ -5,15 +5,27 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
+from django.utils import timezone
 
+from deployments.definitions.services.deployments import update_deployment
+from deployments.errors import CalendarNotFound, WorkPoolNotFound
+from deployments.models import Deployment, Schedule
+from deployments.schedules.services.calendars import delete_calendar
+from deployments.schedules.services.schedules import NewSchedule, add_schedules, update_schedule
+from deployments.work.services.work_pools import create_work_pool, delete_work_pool
+from deployments.work.services.work_queues import delete_work_queue
 from orion_site.accounts.attempts import begin_attempt
 from orion_site.accounts.errors import LastAdmin
 from orion_site.accounts.models import SignInFailures
 from orion_site.accounts.users import create_group, create_user, delete_user, set_active, set_groups, set_roles
+from orionflow.contract.kinds import AGENT_POOL
 from tests.conftest import DATABASE
 from tests.factories import NOON
 from tests.security.askers import PASSWORD
+from tests.services.dispatching import make_deployment, make_queue
 from tests.services.threads import interleaved
+from tests.web.deployments import HOURLY
+from tests.web.test_calendars_page import make_calendar
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -51,3 +63,51 @@ def test_first_attempts_for_a_name_and_an_address_count_each():
     interleaved(f"INSERT INTO {table(SignInFailures)}", attempt, attempt)
 
     assert set(SignInFailures.objects.values_list("count", flat=True)) == {2}
+
+
+def test_a_schedule_does_not_lose_a_calendar_that_is_deleted_as_it_takes_it():
+    calendar, deployment = make_calendar(), make_deployment()
+    now = {"now": timezone.now()}
+    (schedule,) = add_schedules(deployment_id=deployment.pk, new=[NewSchedule(definition=HOURLY)], **now)
+    take = partial(update_schedule, deployment_id=deployment.pk, schedule_id=schedule.pk, changes={}, **now)
+
+    refusals = interleaved(
+        f"DELETE FROM {table(Schedule.calendars.through)}",
+        partial(delete_calendar, calendar_id=calendar.pk),
+        partial(take, calendars=["holidays"]),
+    )
+
+    assert [type(one) for one in refusals] == [type(None), CalendarNotFound]
+
+
+def test_a_deployment_does_not_lose_a_queue_that_is_deleted_as_it_takes_it():
+    queue, deployment = make_queue("gpu"), make_deployment()
+
+    interleaved(
+        f"UPDATE {table(Deployment)}",
+        partial(delete_work_queue, queue_id=queue.pk, force=False),
+        partial(update_deployment, deployment_id=deployment.pk, changes={}, queue_name="gpu", now=NOON),
+    )
+
+    deployment.refresh_from_db()
+    assert deployment.work_queue.name == "gpu"
+
+
+def test_a_deployment_does_not_lose_a_pool_that_is_deleted_as_it_takes_it():
+    create_work_pool(columns={"name": "cluster", "type": AGENT_POOL}, now=NOON)
+    deployment = make_deployment()
+
+    refusals = interleaved(
+        f"UPDATE {table(Deployment)}",
+        partial(delete_work_pool, name="cluster", force=False),
+        partial(
+            update_deployment,
+            deployment_id=deployment.pk,
+            changes={},
+            pool_name="cluster",
+            queue_name="default",
+            now=NOON,
+        ),
+    )
+
+    assert [type(one) for one in refusals] == [type(None), WorkPoolNotFound]

@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from deployments.errors import BadCalendar, CalendarExists, CalendarInUse, CalendarNotFound
 from deployments.models import Calendar, Schedule
 from deployments.schedules.core import ScheduleError
@@ -57,7 +59,7 @@ def delete_calendar(*, calendar_id: UUID) -> None:
     Raises CalendarNotFound and CalendarInUse.
     """
     with write_transaction():
-        calendar = _held(calendar_id)
+        calendar = _held_for_deletion(calendar_id)
         if used := calendar.schedules.count():
             raise CalendarInUse(name=calendar.name, schedules="one schedule" if used == 1 else f"{used} schedules")
         calendar.delete()
@@ -67,7 +69,7 @@ def delete_calendar(*, calendar_id: UUID) -> None:
 def delete_calendar_with_uses(*, calendar_id: UUID, now: datetime) -> None:
     """Remove a calendar from all schedules and delete it. The schedules then also plan the times that it left out."""
     with write_transaction():
-        calendar = _held(calendar_id)
+        calendar = _held_for_deletion(calendar_id)
         _replan_users(calendar_id, now)
         Schedule.calendars.through.objects.filter(calendar_id=calendar_id).delete()
         calendar.delete()
@@ -88,7 +90,16 @@ def refuse_unreadable_file(ics: str, now: datetime) -> None:
 
 
 def _held(calendar_id: UUID) -> Calendar:
-    calendar = Calendar.objects.select_for_update(no_key=True).filter(pk=calendar_id).first()
+    return _found(Calendar.objects.select_for_update(no_key=True), calendar_id)
+
+
+def _held_for_deletion(calendar_id: UUID) -> Calendar:
+    # Not no_key: a schedule that takes the calendar now has to wait, and then finds it gone.
+    return _found(Calendar.objects.select_for_update(), calendar_id)
+
+
+def _found(calendars: QuerySet[Calendar], calendar_id: UUID) -> Calendar:
+    calendar = calendars.filter(pk=calendar_id).first()
     if calendar is None:
         raise CalendarNotFound(name=str(calendar_id))
     return calendar

@@ -62,7 +62,9 @@ def delete_work_pool(*, name: str, force: bool | None = None) -> None:
     _refuse_reserved(name, "deleted")
     with write_transaction():
         pool = locked_pool(name)
-        queues = list(WorkQueue.objects.select_related("work_pool").filter(work_pool=pool))
+        # As for the deletion of one queue. In one order, so that two transactions do not wait for each other.
+        held = WorkQueue.objects.select_related("work_pool").select_for_update(of=("self",)).order_by("pk")
+        queues = list(held.filter(work_pool=pool))
         users = usage_of([queue.pk for queue in queues])
         if force is None:
             force = not users.runs and name != WorkPool.DEFAULT_NAME

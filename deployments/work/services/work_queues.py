@@ -125,6 +125,8 @@ def delete_work_queue(*, queue_id: UUID, force: bool = True) -> None:
         queue = _held(queue_id)
         if queue.work_pool and queue.work_pool.default_queue_id == queue_id:
             raise DefaultQueueStays(name=queue.name, pool=queue.work_pool.name)
+        # Not no_key: a deployment that takes the queue now has to wait, and then finds it gone.
+        WorkQueue.objects.select_for_update().filter(pk=queue_id).values_list("pk").first()
         users = usage_of([queue_id])
         if users and not force:
             raise WorkQueueInUse(name=queue.name, users=users)
