@@ -7,9 +7,10 @@ from functools import partial
 import pytest
 from django.utils import timezone
 
+from deployments.blocks.services.blocks import update_block_document
 from deployments.definitions.services.deployments import update_deployment
-from deployments.errors import CalendarNotFound, WorkPoolNotFound
-from deployments.models import Deployment, Schedule
+from deployments.errors import BlockHoldsItself, CalendarNotFound, WorkPoolNotFound
+from deployments.models import BlockReference, Deployment, Schedule
 from deployments.schedules.services.calendars import delete_calendar
 from deployments.schedules.services.schedules import NewSchedule, add_schedules, update_schedule
 from deployments.work.services.work_pools import create_work_pool, delete_work_pool
@@ -25,6 +26,7 @@ from tests.security.askers import PASSWORD
 from tests.services.dispatching import make_deployment, make_queue
 from tests.services.threads import interleaved
 from tests.web.deployments import HOURLY
+from tests.web.test_blocks_page import make_block, make_schema
 from tests.web.test_calendars_page import make_calendar
 
 pytestmark = [
@@ -111,3 +113,18 @@ def test_a_deployment_does_not_lose_a_pool_that_is_deleted_as_it_takes_it():
     )
 
     assert [type(one) for one in refusals] == [type(None), WorkPoolNotFound]
+
+
+def test_blocks_never_refer_to_each_other_in_a_circle():
+    schema = make_schema()
+    first, last = make_block(schema, "first"), make_block(schema, "last")
+
+    def refer(one, to):
+        content = {"other": {"$ref": {"block_document_id": str(to.pk)}}}
+        update_block_document(document_id=one.pk, content=content, merge=True, block_schema_id=None, now=NOON)
+
+    refusals = interleaved(
+        f"INSERT INTO {table(BlockReference)}", partial(refer, first, last), partial(refer, last, first)
+    )
+
+    assert [type(one) for one in refusals] == [type(None), BlockHoldsItself]

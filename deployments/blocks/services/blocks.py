@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db import connection
+
 from deployments.blocks.core.blocks import (
     checksum_of,
     hidden_paths,
@@ -40,6 +42,8 @@ from orionflow.contract.ids import uuid7
 from orionflow.contract.masking import known
 
 WRITTEN = ["content", "sealed", "block_schema", "updated"]
+# An arbitrary number, which must not change.
+_REFERENCE_LOCK = 0x0A0B10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,10 +244,18 @@ def _refer(parent: BlockDocument, references: Mapping[str, UUID]) -> None:
     for target in references.values():
         if target not in known:
             raise BlockDocumentNotFound(id=target)
+    _wait_for_other_references()
     _refuse_circle(parent, known)
     BlockReference.objects.bulk_create(
         [BlockReference(parent=parent, name=name, document_id=target) for name, target in references.items()]
     )
+
+
+def _wait_for_other_references() -> None:
+    """Let one transaction at a time add references: two that do not see each other could close a circle."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_REFERENCE_LOCK])
 
 
 def _refuse_circle(parent: BlockDocument, below: set[UUID]) -> None:
