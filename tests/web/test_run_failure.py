@@ -80,6 +80,32 @@ def test_the_cause_is_followed_through_subflows(browser: Client):
     assert "etl/steps.py:20" in page
 
 
+def test_a_cause_far_below_costs_no_more_queries(browser: Client, django_assert_max_num_queries):
+    # Each level has an error of its own, and beside it another subflow that failed later.
+    outer = inner = make_run("outer-run", state="FAILED", message="The flow raised Outer: 0")
+    for depth in range(1, 8):
+        first, later = (
+            make_task_run(
+                f"call-{seconds}",
+                flow_run=inner,
+                state="FAILED",
+                message=f"Deep: {depth}",
+                end_time=NOON + timedelta(seconds=seconds),
+            )
+            for seconds in (10, 20)
+        )
+        make_run(f"other-{depth}", state="FAILED", parent_task_run=later)
+        inner = make_run(f"inner-{depth}", state="FAILED", parent_task_run=first)
+    guilty = failed_task(inner, "load-7")
+    log_traceback(guilty)
+
+    with django_assert_max_num_queries(12):
+        page = page_of(browser, outer)
+
+    assert f'<a href="/runs/{inner.id}">etl › inner-7</a>' in page
+    assert f'<a href="/task-runs/{guilty.id}">load-7</a>' in page
+
+
 def test_runs_with_the_same_error_are_counted_and_listed(browser: Client):
     run = failed_run()
     failed_task(run)

@@ -58,7 +58,7 @@ class SameError:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """The cause of a failure. `path` leads through subflows to the flow run that failed first."""
+    """The cause of a failure. `path` leads through subflows to the flow run that failed first: see `Guilt`."""
 
     error: str
     task_run: TaskRun | None
@@ -77,10 +77,8 @@ def cause_of(run: FlowRun, message: str) -> Cause | None:
     if run.state_type not in FAILURES:
         return None
     guilt = guilt_of({run.id: message})[run.id]
-    inside = FlowRun.objects.select_related("flow").in_bulk(guilt.path) if guilt.path else {}
-    path = [inside[one] for one in guilt.path if one in inside]
-    line = _logged_error(guilt.task_run.id if guilt.task_run else None, path[-1] if path else run)
-    return Cause(guilt.error, guilt.task_run, path, _own_place(line.message) if line else None, line)
+    line = _logged_error(guilt.task_run.id if guilt.task_run else None, guilt.path[-1] if guilt.path else run)
+    return Cause(guilt.error, guilt.task_run, guilt.path, _own_place(line.message) if line else None, line)
 
 
 def _logged_error(task_run_id: UUID | None, run: FlowRun) -> Log | None:

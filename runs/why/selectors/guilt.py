@@ -13,12 +13,17 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.db.models import OuterRef, Q, Subquery
+from django.db.models.expressions import RawSQL
 
+from orchestration.sight import constants
+from orchestration.tables import FLOW_RUNS, TASK_RUNS, dialect
 from orionflow.contract.states import BAD, in_order
-from runs.models import FlowRun, TaskRun, TaskRunState
+from runs.models import Flow, FlowRun, TaskRun, TaskRunState
 
 FAILURES = in_order(BAD)
 DEEPEST = 20
+# Failed subflows that are read at a time, and how often: usually those of all levels are read the first time.
+SUBFLOWS_READ, MOST_READS = 50, 3
 # Failed task runs that are searched: even 10,000 failures usually have one reason.
 FAILED_LOOKED_AT = 100
 # "The flow raised KeyError: 'x'" without its first words; also for messages of other clients.
@@ -27,11 +32,14 @@ RAISED = re.compile(r"^(?:The (?:flow|task) raised |(?:Flow|Task) run encountere
 
 @dataclass(frozen=True, slots=True)
 class Guilt:
-    """The error of a failure, and the task run that raised it. `path` leads to the subflow of that task run."""
+    """The error of a failure, and the task run that raised it. `path` leads to the subflow of that task run.
+
+    The flow runs of the path have only an id, a name and their flow.
+    """
 
     error: str
     task_run: TaskRun | None = None
-    path: tuple[UUID, ...] = ()
+    path: tuple[FlowRun, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +48,7 @@ class Failed:
 
     task_run: TaskRun
     message: str | None
-    child: UUID | None
-    child_type: str | None
+    child: FlowRun | None
 
 
 def error_in(message: str | None) -> str:
@@ -50,48 +57,88 @@ def error_in(message: str | None) -> str:
 
 
 def guilt_of(messages: Mapping[UUID, str | None], *, nested: Collection[UUID] | None = None) -> dict[UUID, Guilt]:
-    """Find the guilty task runs of failed flow runs, given the messages of their states. One query for each level.
+    """Find the guilty task runs of failed flow runs, given the messages of their states.
 
-    If the failed subflows are passed as `nested`, one query is enough, and other subflows are not searched.
+    One query, or up to three if many subflows failed. If the failed subflows are passed as `nested`, one query is
+    enough, and other subflows are not searched.
     """
     found = {run_id: Guilt(error_in(message)) for run_id, message in messages.items()}
     inner = {run_id: run_id for run_id in found}
-    failed = _failed_tasks(found if nested is None else {*found, *nested}) if found else {}
+    failed: dict[UUID, list[Failed]] = {}
+    unread, reads, is_cut = {*found, *(nested or ())} if found else set(), 0, False
     for _ in range(DEEPEST):
+        if unread and reads < MOST_READS:
+            read, is_cut = _failed_tasks(unread, follows=nested is None)
+            failed |= read
+            reads += 1
         inside: dict[UUID, UUID] = {}
         for run_id, root in inner.items():
             if tasks := failed.get(run_id):
                 error, path = found[root].error, found[root].path
                 guilty = next((one for one in tasks if error_in(one.message) == error), tasks[0])
                 error = error_in(guilty.message) or error
-                if guilty.child and guilty.child_type in FAILURES and (nested is None or guilty.child in nested):
-                    inside[guilty.child] = root
-                    found[root] = Guilt(error, None, (*path, guilty.child))
+                child = guilty.child
+                if child and child.state_type in FAILURES and (nested is None or child.id in nested):
+                    inside[child.id] = root
+                    found[root] = Guilt(error, None, (*path, child))
                 else:
                     found[root] = Guilt(error, guilty.task_run, path)
         inner = inside
         if not inner:
             break
-        if nested is None:
-            failed = _failed_tasks(inner)
+        unread = inner.keys() - failed.keys() if is_cut else set()
     return found
 
 
-def _failed_tasks(run_ids: Collection[UUID]) -> dict[UUID | None, list[Failed]]:
-    """Return the first failed task runs of each flow run, with their messages and the subflows that they stand for."""
+def _failed_tasks(run_ids: Collection[UUID], *, follows: bool) -> tuple[dict[UUID, list[Failed]], bool]:
+    """Return the first failed task runs of each flow run, with their messages and the subflows that they stand for.
+
+    If it follows them, also of failed subflows, the nearest first; then say whether some of these may be left out.
+    """
+    child = FlowRun.objects.filter(parent_task_run=OuterRef("pk"))
+    columns = {"child_id": "pk", "child_type": "state_type", "child_name": "name"}
+    columns |= {"child_flow_id": "flow_id", "child_flow_name": "flow__name"}
     failed = TaskRun.objects.filter(state_type__in=FAILURES).order_by("end_time", "id")
-    chosen = Q()
+    chosen = Q(pk__in=_failed_below(run_ids)) if follows else Q()
     for run_id in run_ids:
         chosen |= Q(pk__in=failed.filter(flow_run=run_id).values("pk")[:FAILED_LOOKED_AT])
-    child = FlowRun.objects.filter(parent_task_run=OuterRef("pk"))
-    rows = failed.filter(chosen).defer("task_inputs")
-    rows = rows.annotate(
-        words=Subquery(TaskRunState.objects.filter(pk=OuterRef("state_id")).values("message")),
-        child=Subquery(child.values("pk")[:1]),
-        child_type=Subquery(child.values("state_type")[:1]),
+    rows = (
+        failed.filter(chosen)
+        .defer("task_inputs")
+        .annotate(
+            words=Subquery(TaskRunState.objects.filter(pk=OuterRef("state_id")).values("message")),
+            **{name: Subquery(child.values(column)[:1]) for name, column in columns.items()},
+        )
     )
-    found: dict[UUID | None, list[Failed]] = defaultdict(list)
+    found: dict[UUID, list[Failed]] = defaultdict(list)
     for row in rows:
-        one = Failed(row, *(getattr(row, name) for name in ("words", "child", "child_type")))
-        found[row.flow_run_id].append(one)
-    return found
+        subflow = None
+        if row.child_id:
+            flow = Flow(id=row.child_flow_id, name=row.child_flow_name)
+            subflow = FlowRun(id=row.child_id, name=row.child_name, state_type=row.child_type, flow=flow)
+        found[row.flow_run_id].append(Failed(row, row.words, subflow))
+    children = sum(one.child is not None for some in found.values() for one in some)
+    is_cut = children >= SUBFLOWS_READ or any(len(some) >= FAILED_LOOKED_AT for some in found.values())
+    return dict(found), follows and is_cut
+
+
+def _failed_below(run_ids: Collection[UUID]) -> RawSQL:
+    """Return the first failed task runs of each failed subflow of these flow runs, the nearest first up to a limit."""
+    states = constants(FAILURES)
+    # SQLite keeps the order of a cross join; it might otherwise begin with all failed flow runs.
+    called = (
+        f"{TASK_RUNS.runs} t CROSS JOIN {FLOW_RUNS.runs} f WHERE t.state_type IN {states} "
+        f"AND f.parent_task_run_id = t.id AND f.state_type IN {states}"
+    )
+    place = "ROW_NUMBER() OVER (PARTITION BY t.flow_run_id ORDER BY t.end_time, t.id)"
+    db = dialect()
+    return RawSQL(  # noqa: S611  (values are bound)
+        "WITH RECURSIVE below(id, depth) AS ("
+        f"SELECT f.id, 1 FROM {called} AND t.flow_run_id IN ({', '.join(['%s'] * len(run_ids))}) "
+        f"UNION ALL SELECT f.id, b.depth + 1 FROM below b CROSS JOIN {called} AND t.flow_run_id = b.id "
+        f"AND b.depth < {DEEPEST}), "
+        f"nearest AS (SELECT DISTINCT id FROM (SELECT id FROM below LIMIT {SUBFLOWS_READ}) AS found) "
+        f"SELECT placed.id FROM (SELECT t.id, {place} AS place FROM nearest b CROSS JOIN {TASK_RUNS.runs} t "
+        f"WHERE t.flow_run_id = b.id AND t.state_type IN {states}) AS placed WHERE place <= {FAILED_LOOKED_AT}",
+        [db.uuid(one) for one in run_ids],
+    )
