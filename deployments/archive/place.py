@@ -185,10 +185,16 @@ class Place:
 
     def _make_folder(self, folder: str) -> None:
         """Create the folder of a batch. A local one is private to its owner: it contains logs and parameters."""
-        if self.is_local:
-            os.makedirs(folder, mode=0o700, exist_ok=True)
-        else:
+        if not self.is_local:
             self.files.makedirs(folder, exist_ok=True)
+            return
+        path, new = folder, []
+        while not os.path.exists(path):
+            new.append(path)
+            path = os.path.dirname(path)
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        for path in new:
+            _flush(os.path.dirname(path))
 
     def mark_cleared(self, batch: Batch, *, now: datetime) -> None:
         self._write(batch.folder, CLEARED, {"cleared": now.isoformat()})
@@ -247,18 +253,24 @@ class Place:
         self.files.pipe_file(part, json.dumps(value, indent=1).encode())
         self._keep([part])
         self.files.mv(part, path)
+        # The new name, too, must survive a power failure.
+        self._keep([path])
 
     def _keep(self, paths: Iterable[str]) -> None:
         """Flush files on a local file system to its disk now, because rows are deleted once they are archived."""
         if not self.is_local:
             return
         for path in paths:
-            for one in (path, os.path.dirname(path)):
-                descriptor = os.open(one, os.O_RDONLY)
-                try:
-                    os.fsync(descriptor)
-                finally:
-                    os.close(descriptor)
+            _flush(path)
+            _flush(os.path.dirname(path))
+
+
+def _flush(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _in_part(notes: Iterable[tuple[Note, bool]]) -> frozenset[UUID]:

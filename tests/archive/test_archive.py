@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import stat
 import tempfile
 from collections import Counter
 from contextlib import contextmanager, suppress
@@ -69,6 +71,26 @@ def test_an_old_run_is_moved_with_everything_below_it():
     assert kept is not None
     assert (kept.task_run_count, kept.log_count, len(kept.artifacts)) == (2, 1, 1)
     assert kept.logs[0].message == f"line of {run.name}"
+
+
+def test_what_is_written_survives_a_power_failure_when_rows_are_deleted(archive, monkeypatch):
+    on_disk: set[tuple[int, str]] = set()
+    flush = os.fsync
+
+    def recorded(descriptor: int) -> None:
+        """Record the files that are in a folder when it is flushed."""
+        flush(descriptor)
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            on_disk.update((os.fstat(descriptor).st_ino, name) for name in os.listdir(descriptor))
+
+    monkeypatch.setattr(os, "fsync", recorded)
+    ended()
+
+    archived()
+
+    written = [archive, *archive.rglob("*")]
+    assert [path.name for path in written if (path.parent.stat().st_ino, path.name) not in on_disk] == []
+    assert {"manifest.json", "cleared.json", "logs.parquet"} < {path.name for path in written}
 
 
 def fields_of(row) -> dict:
