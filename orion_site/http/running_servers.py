@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -22,6 +23,9 @@ try:
     import fcntl
 except ImportError:  # On Windows there are no such locks, so no server is listed or noticed by another.
     fcntl = None  # type: ignore[assignment]
+
+# A file that is not readable for longer is not one of a server that is writing it.
+WRITTEN_WITHIN_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +75,17 @@ def announced(home: Path, host: str, port: int, address: str) -> Iterator[Server
 
 def running_servers(home: Path) -> list[RunningServer]:
     """Return the servers of this ORION_HOME on this machine, and remove the files of killed ones."""
-    found = []
-    for text in _texts_of_locked((home / FOLDER).glob(f"{socket.gethostname()} *.json")).values():
-        with suppress(ValueError, KeyError, TypeError):
-            found.append(_read(text))
-    return found
+    until = time.monotonic() + WRITTEN_WITHIN_SECONDS
+    while True:
+        texts = _texts_of_locked((home / FOLDER).glob(f"{socket.gethostname()} *.json")).values()
+        found = []
+        for text in texts:
+            with suppress(ValueError, KeyError, TypeError):
+                found.append(_read(text))
+        # A server may be in the midst of writing its file. It cannot replace it, as the lock belongs to this file.
+        if len(found) == len(texts) or time.monotonic() > until:
+            return found
+        time.sleep(0.01)
 
 
 @contextmanager
