@@ -34,11 +34,17 @@
   async function toggle(link) {
     const address = new URL(link.href), here = new URLSearchParams(location.search);
     for (const name of ["log", "since"]) if (here.has(name)) address.searchParams.set(name, here.get(name));
+    // The link does not know what was opened or closed since its part was requested.
+    const open = new Set((here.get("open") ?? "").split(",").filter(Boolean)), id = link.id.slice("open-".length);
+    if (!open.delete(id)) open.add(id);
+    address.searchParams.delete("open");
+    if (open.size) address.search += `&open=${[...open]}`;
     history.replaceState(null, "", address.search);
     // Parts with one topic are requested together, at the address of any of them.
     document.querySelectorAll("[data-live-from]").forEach((part) => (part.dataset.liveFrom = address.search));
     await window.orionLive.choose(document.getElementById("live-tab"), address.href);
-    document.getElementById(link.id)?.focus();
+    // The part was replaced, and with it what had the focus.
+    if (document.activeElement === document.body) document.getElementById(link.id)?.focus();
   }
 
   // --- from a line to its bar ---

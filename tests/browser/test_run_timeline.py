@@ -60,3 +60,20 @@ def test_a_subflow_is_opened_in_place_and_follows_its_tasks(page: Page, server: 
     toggle.press("Enter")
     expect(page.locator(f"#row-{first}")).to_have_count(0, timeout=PATIENCE)
     assert "open=" not in page.url
+
+
+def test_subflows_that_are_opened_at_once_are_all_open(page: Page, server: RunningServer):
+    flow = post(server, "/flows/", name="etl")["id"]
+    run = post(server, "/flow_runs/", flow_id=flow)["id"]
+    move(server, "flow_runs", run, "RUNNING")
+    callers = [start_task(server, run, f"inner-{place}") for place in range(2)]
+    inner = [post(server, "/flow_runs/", flow_id=flow, parent_task_run_id=one)["id"] for one in callers]
+    tasks = [start_task(server, one, "step-0") for one in inner]
+    page.goto(f"/runs/{run}?tab=timeline")
+    expect(page.locator("#live-control")).to_have_attribute("data-state", "live", timeout=PATIENCE)
+
+    # Before the first of them is shown.
+    page.evaluate("(ids) => ids.forEach((id) => document.getElementById(`open-${id}`).click())", inner)
+
+    for task in tasks:
+        expect(page.locator(f"#row-{task}")).to_be_visible(timeout=PATIENCE)
