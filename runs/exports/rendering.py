@@ -18,7 +18,7 @@ from django.template import Context, Engine
 from orion_site import __version__
 from orionflow.contract.masking import MASK, NAMES_A_SECRET, known
 from runs.exports.selectors import ExportedRun
-from runs.pages.timeline import axis_of_timeline, drawn
+from runs.pages.timeline import drawn
 from runs.templatetags.states import look
 
 _ICON = re.compile(r'href="[^"]*img/icons\.svg#([a-z-]+)"')
@@ -30,15 +30,16 @@ def render_export(found: ExportedRun, *, now: datetime) -> str:
     """Return the whole file."""
     run = found.run
     state = look(run.state_type, run.state_name)[1]
-    axis = axis_of_timeline(found.timeline)
+    lines = drawn(found.timeline, found.axis, cohorts=found.cohorts)
     context = {
         "found": found,
         "run": run,
         "parameters": without_named_secrets(run.parameters or {}),
         "title": " · ".join(filter(None, (state, run.name or str(run.id), run.flow.name, "Orion"))),
         "policy": f"default-src 'none'; style-src '{_hash_of(_style())}'; base-uri 'none'; form-action 'none'",
-        "lines": drawn(found.timeline, axis),
-        "axis": axis,
+        "lines": lines,
+        "has_bands": any(one.band for one in lines),
+        "axis": found.axis,
         "now": now,
         "version": __version__,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,8 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.db.models.functions import Left, Length
 
 from runs.models import FlowRun, Log, TaskRun
+from runs.pages.axis import Axis
+from runs.pages.selectors.cohorts import Cohort, Row, cohorts_of
 from runs.pages.selectors.run import (
     Failure,
     History,
@@ -26,6 +28,7 @@ from runs.pages.selectors.run import (
     why_flow_run,
 )
 from runs.pages.selectors.timeline import Timeline, timeline_of
+from runs.pages.timeline import axis_of_timeline
 
 # Limits that keep the file of a run of a thousand tasks below 2 MB.
 MOST_TASKS = 2_000
@@ -53,6 +56,8 @@ class ExportedRun:
     failure: Failure | None
     history: History
     timeline: Timeline
+    axis: Axis
+    cohorts: Mapping[Row, Sequence[Cohort]]
     tasks: Sequence[TaskRun]
     more_tasks: bool
     reasons: dict[str, str]
@@ -66,13 +71,17 @@ def exported_run(*, run_id: UUID, now: datetime) -> ExportedRun | None:
     why = why_flow_run(run=run, state=read_states(run)[0], now=now)
     tasks = list(TaskRun.objects.filter(flow_run=run.id).defer("task_inputs").order_by("id")[: MOST_TASKS + 1])
     shown = tasks[:MOST_TASKS]
+    timeline = timeline_of(run=run, now=now)
+    axis = axis_of_timeline(timeline)
     return ExportedRun(
         run=run,
         origin=origin_of(run),
         why=why,
         failure=failure_of(run=run, message=why.message, now=now),
         history=flow_run_history(run_id=run.id, states=run.seq),
-        timeline=timeline_of(run=run, now=now),
+        timeline=timeline,
+        axis=axis,
+        cohorts=cohorts_of(run_id=run.id, lines=timeline.lines, edges=axis.edges(), now=now),
         tasks=shown,
         more_tasks=len(tasks) > MOST_TASKS,
         reasons=reasons_of_tasks(shown),

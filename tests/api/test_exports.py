@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
+from datetime import timedelta
 from hashlib import sha256
 
 import pytest
 
 from orionflow.contract.ids import uuid7
 from orionflow.contract.masking import known
+from runs.models import TaskRun
 from tests.factories import make_flow, make_flow_run, make_log, make_state, make_task_run
 
 EVIL = "</style><script>alert(1)</script><img src=https://evil.example/x onerror=alert(1)>"
@@ -166,3 +168,30 @@ def test_the_file_of_a_thousand_tasks_is_smaller_than_two_megabytes(api):
     )
 
     assert len(exported(api, run)) < 2_000_000
+
+
+def test_a_task_with_many_runs_is_a_band(api):
+    run = failed_run()
+    begin, second = run.start_time or run.created, timedelta(seconds=1)
+    TaskRun.objects.bulk_create(
+        TaskRun(
+            flow_run=run,
+            name=f"map-{number}",
+            task_key="etl.map",
+            dynamic_key=str(number),
+            state_type="COMPLETED",
+            expected_start_time=begin,
+            start_time=begin + number // 10 * second,
+            end_time=begin + (number // 10 + 1) * second,
+            total_run_time=second,
+        )
+        for number in range(60)
+    )
+
+    page = exported(api, run)
+
+    assert '<svg class="band"' in page
+    assert re.search(r'<path class="work [a-z-]+" d="M', page)
+    assert "up to 10 at a time</span>" in page
+    assert "how many were at work at a time" in page
+    assert '<text x="0.0%"' in page
