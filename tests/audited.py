@@ -101,12 +101,12 @@ class AuditedClient(Client):
         last, before = Entry.objects.count(), self._rows.now()
         answer = super().post(path, *args, **kwargs)
         new = list(Entry.objects.order_by("day", "number")[last:])
-        told = {(one.object_kind, one.object_id) for one in new}
+        recorded = {(one.object_kind, one.object_id) for one in new}
         # Planned runs are covered by the entry of their deployment, and task runs by that of their flow run.
-        missing = {one for one in changed(before, self._rows.now()) - told if one[0] not in RUNS}
+        missing = {one for one in changed(before, self._rows.now()) - recorded if one[0] not in RUNS}
         # The owner of this machine gets a row at the first request for the admin; no user created it.
         missing -= {("user", str(pk)) for pk in User.objects.filter(username=OWNER_NAME).values_list("pk", flat=True)}
-        assert not missing, f"POST {path} changed {sorted(missing)}, and the log has {sorted(told)}"
+        assert not missing, f"POST {path} changed {sorted(missing)}, and the log has {sorted(recorded)}"
         return answer
 
 

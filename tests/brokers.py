@@ -91,11 +91,11 @@ def running_rabbitmq() -> Iterator[str]:
             "RABBITMQ_PID_FILE": f"{folder}/pid",
             "RABBITMQ_ENABLED_PLUGINS_FILE": f"{folder}/plugins",
         }
-        said, written = Path(folder, "said"), Path(folder, "pid")
-        with said.open("w") as file:
+        output, written = Path(folder, "said"), Path(folder, "pid")
+        with output.open("w") as file:
             process = subprocess.Popen([program], env={**os.environ, **settings}, stdout=file, stderr=file)
         try:
-            _until_rabbitmq_serves(process, said)
+            _until_rabbitmq_serves(process, output)
             yield f"amqp://guest:guest@127.0.0.1:{port}//"
         finally:
             # It started a session of its own, so it is not in the process group that was started here.
@@ -105,11 +105,11 @@ def running_rabbitmq() -> Iterator[str]:
             process.wait()
 
 
-def _until_rabbitmq_serves(process: subprocess.Popen[bytes], said: Path) -> None:
+def _until_rabbitmq_serves(process: subprocess.Popen[bytes], output: Path) -> None:
     until = time.monotonic() + 60
-    while "Starting broker... completed" not in said.read_text():
-        assert process.poll() is None, said.read_text()
-        assert time.monotonic() < until, said.read_text()
+    while "Starting broker... completed" not in output.read_text():
+        assert process.poll() is None, output.read_text()
+        assert time.monotonic() < until, output.read_text()
         time.sleep(0.1)
 
 

@@ -43,7 +43,7 @@ RENEWALS = ("UPDATE_CONTRACT", "UPDATE_QUERY_COUNTS")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    _hear_signals()
+    _restore_signals()
     if DATABASE not in {"sqlite", "postgresql"}:
         raise pytest.UsageError(f"ORION_TEST_DATABASE={DATABASE!r} is unknown; use sqlite or postgresql.")
     renewals = [name for name in RENEWALS if os.environ.get(name)]
@@ -51,7 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"{renewals[0]} writes files that other workers read and write; run pytest without -n.")
 
 
-def _hear_signals() -> None:
+def _restore_signals() -> None:
     # Shells start background programs with Ctrl-C ignored, nohup with SIGHUP; programs under test would inherit that.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -94,12 +94,12 @@ FIXTURES_FOR_FEW = {
     "_live_server_helper",
     "_template_string_if_invalid_marker",
 }
-WISHES = {"django_isolate_apps", "ignore_template_errors", "live_server", "mailoutbox", "urls"}
+OPTIONAL_FIXTURES = {"django_isolate_apps", "ignore_template_errors", "live_server", "mailoutbox", "urls"}
 
 
 def leave_out_what_it_does_not_ask_for(item: pytest.Item) -> None:
     names: list[str] = getattr(item, "fixturenames", [])
-    if WISHES.isdisjoint({*names, *(mark.name for mark in item.iter_markers())}):
+    if OPTIONAL_FIXTURES.isdisjoint({*names, *(mark.name for mark in item.iter_markers())}):
         # Cases of one test share the list.
         names[:] = [name for name in names if name not in FIXTURES_FOR_FEW]
 

@@ -211,10 +211,10 @@ class Sender:
         if when == "collect":
             # The first process has reported it, and pytest repeats it for each new plugin.
             return
-        said = warning_message
+        warning = warning_message
         # Its arguments and its source may be anything.
-        said = warnings.WarningMessage(str(said.message), said.category, said.filename, said.lineno)
-        self._send("warning", warning_message=said, when=when, nodeid=nodeid, location=location)
+        warning = warnings.WarningMessage(str(warning.message), warning.category, warning.filename, warning.lineno)
+        self._send("warning", warning_message=warning, when=when, nodeid=nodeid, location=location)
 
 
 class Silent:

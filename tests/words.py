@@ -84,8 +84,7 @@ def findings() -> Iterator[str]:
     advice = {name_of(pattern): say for pattern, say in (WORDS | IDENTIFIERS | DOCSTRINGS).items()}
     for path in files():
         text = path.read_text()
-        names = () if path.is_relative_to(ROOT / "tests") else struck_names(text, path.suffix)
-        struck = Counter([*struck_in(text, is_code=path.suffix == ".py"), *names])
+        struck = Counter([*struck_in(text, is_code=path.suffix == ".py"), *struck_names(text, path.suffix)])
         for word, number in sorted(struck.items()):
             yield f"{path.relative_to(ROOT)}: struck: {word} ({number}). {advice[word]}"
 

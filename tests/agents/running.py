@@ -37,8 +37,8 @@ class Api:
         self.url = f"http://127.0.0.1:{server.port}/api"
 
     def post(self, path: str, body: object = None) -> Any:
-        said = json.dumps({} if body is None else body).encode()
-        status, _, text = self.server.request("POST", f"/api{path}", said, {"Content-Type": "application/json"})
+        content = json.dumps({} if body is None else body).encode()
+        status, _, text = self.server.request("POST", f"/api{path}", content, {"Content-Type": "application/json"})
         assert status < 400, (path, status, text)
         return json.loads(text) if text else None
 
@@ -83,11 +83,11 @@ class Api:
         return self.until(run, "Completed", "Failed", "Crashed", "Cancelled", "TimedOut")
 
 
-def eventually(is_so: Callable[[], object], told: Callable[[], object] = lambda: None) -> None:
+def eventually(is_so: Callable[[], object], describe: Callable[[], object] = lambda: None) -> None:
     """Wait until `is_so()` is true, or fail with `told()`. The pauses between questions grow, to spare the server."""
     until, pause = time.monotonic() + PATIENCE_SECONDS, 0.02
     while not is_so():
-        assert time.monotonic() < until, told()
+        assert time.monotonic() < until, describe()
         time.sleep(pause)
         pause = min(1.4 * pause, 0.25)
 
@@ -99,7 +99,7 @@ class Agent:
         self.process, self.log = process, log
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         return self.log.read_text()
 
     def children(self) -> set[int]:
@@ -134,8 +134,8 @@ def running_agent(
         )
     agent = Agent(process, log)
     try:
-        eventually(lambda: "serves" in agent.said or process.poll() is not None, lambda: agent.said)
-        assert process.poll() is None, agent.said
+        eventually(lambda: "serves" in agent.output or process.poll() is not None, lambda: agent.output)
+        assert process.poll() is None, agent.output
         yield agent
     finally:
         _end(agent)
@@ -203,7 +203,7 @@ def launcher_of(agent: Agent) -> int:
 
 def run_process(agent: Agent) -> int:
     """The one process that executes a run now."""
-    eventually(lambda: len(_run_processes(agent)) == 1, lambda: agent.said)
+    eventually(lambda: len(_run_processes(agent)) == 1, lambda: agent.output)
     return _run_processes(agent)[0]
 
 

@@ -48,7 +48,7 @@ def test_the_next_process_takes_up_what_was_done_with_the_same_inputs(api: Api, 
 def test_a_run_that_is_killed_from_outside_takes_its_children_along(api: Api, queue: str, start_agent: StartAgent):
     agent = start_agent()
     run = api.run_of("flows.py:with_a_child_process", queue)
-    eventually(lambda: processes_of(run), lambda: agent.said)
+    eventually(lambda: processes_of(run), lambda: agent.output)
 
     os.kill(run_process(agent), signal.SIGKILL)
 
@@ -59,7 +59,7 @@ def test_a_run_that_is_killed_from_outside_takes_its_children_along(api: Api, qu
 def test_nothing_survives_an_agent_that_is_killed(api: Api, queue: str, start_agent: StartAgent):
     agent = start_agent()
     run = api.run_of("flows.py:with_a_child_process", queue)
-    eventually(lambda: processes_of(run), lambda: agent.said)
+    eventually(lambda: processes_of(run), lambda: agent.output)
     below = agent.children()
 
     agent.signal(signal.SIGKILL)
@@ -87,7 +87,7 @@ def test_nothing_survives_when_agent_and_launcher_are_killed_in_one_instant(
 ):
     agent = start_agent(cold_launcher=True)
     run = api.run_of("flows.py:with_a_child_process", queue)
-    eventually(lambda: processes_of(run), lambda: agent.said)
+    eventually(lambda: processes_of(run), lambda: agent.output)
     below = agent.children()
 
     # It must not see that its launcher dies before it does.
@@ -131,7 +131,7 @@ def test_a_run_that_blocks_its_threads_is_not_treated_as_dead(api: Api, queue: s
 
     # Longer than a lease lasts here.
     assert api.until_ended(other)["name"] == "Completed"
-    assert api.state(run)["name"] == "Running", agent.said
+    assert api.state(run)["name"] == "Running", agent.output
 
 
 def test_memory_is_limited_for_one_run_and_others_continue(api: Api, queue: str, start_agent: StartAgent):

@@ -17,7 +17,7 @@ def cancel(api: Api, run: str) -> None:
 def test_a_cancelled_run_ends_with_its_children(api: Api, queue: str, start_agent: StartAgent):
     agent = start_agent()
     run = api.run_of("flows.py:with_a_child_process", queue)
-    eventually(lambda: processes_of(run), lambda: agent.said)
+    eventually(lambda: processes_of(run), lambda: agent.output)
 
     cancel(api, run)
 
@@ -81,7 +81,7 @@ def test_an_agent_that_drains_takes_nothing_more(api: Api, queue: str, start_age
     api.until(busy, "Running")
 
     agent.signal(signal.SIGTERM)
-    eventually(lambda: "The agent ends" in agent.said)
+    eventually(lambda: "The agent ends" in agent.output)
     late = api.run_of("flows.py:doubling", queue)
 
     assert agent.ended() == 0
@@ -108,7 +108,7 @@ def test_a_second_signal_ends_the_agent_at_once(api: Api, queue: str, start_agen
     process = run_process(agent)
 
     agent.signal(signal.SIGINT)
-    eventually(lambda: "The agent ends" in agent.said)
+    eventually(lambda: "The agent ends" in agent.output)
     agent.signal(signal.SIGINT)
 
     assert agent.ended() == 0
@@ -119,7 +119,7 @@ def test_a_second_signal_ends_the_agent_at_once(api: Api, queue: str, start_agen
 def test_agents_of_one_home_have_names_of_their_own(api: Api, queue: str, start_agent: StartAgent):
     first, second = start_agent(), start_agent()
 
-    names = [agent.said.split("Agent '")[1].split("'")[0] for agent in (first, second)]
+    names = [agent.output.split("Agent '")[1].split("'")[0] for agent in (first, second)]
 
     assert names[1] == f"{names[0]}-2"
 

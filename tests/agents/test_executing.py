@@ -18,7 +18,7 @@ def test_a_deployed_flow_runs_to_its_end(api: Api, queue: str, start_agent: Star
 
     assert api.until_ended(run)["name"] == "Completed"
     assert api.history(run) == ["Scheduled", "Pending", "Running", "Completed"]
-    eventually(lambda: "ended as Completed" in agent.said, lambda: agent.said)
+    eventually(lambda: "ended as Completed" in agent.output, lambda: agent.output)
 
 
 def test_async_flows_and_subflows_run(api: Api, served: str):

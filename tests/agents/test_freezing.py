@@ -29,9 +29,9 @@ def test_an_agent_that_wakes_after_its_leases_ran_out_kills_what_it_lost(api: Ap
         os.kill(pid, signal.SIGCONT)
 
     assert crashed["name"] == "Crashed"
-    eventually(lambda: not is_alive(process), lambda: agent.said)
+    eventually(lambda: not is_alive(process), lambda: agent.output)
     assert api.history(run)[-1] == "Crashed"
-    assert api.until_ended(api.run_of("flows.py:doubling", queue))["name"] == "Completed", agent.said
+    assert api.until_ended(api.run_of("flows.py:doubling", queue))["name"] == "Completed", agent.output
 
 
 def test_a_frozen_process_is_cancelled_anyway(api: Api, queue: str, start_agent: StartAgent):
@@ -61,7 +61,7 @@ def test_out_of_touch_only_runs_that_may_start_elsewhere_stand_still_until_the_a
             process = run_process(agent)
 
             server.process.send_signal(signal.SIGSTOP)
-            eventually(lambda: "Heartbeats do not reach the server" in agent.said)
+            eventually(lambda: "Heartbeats do not reach the server" in agent.output)
             # Longer than a lease lasts here.
             until = time.monotonic() + 6
             while not is_stopped(process) and time.monotonic() < until:
@@ -69,9 +69,9 @@ def test_out_of_touch_only_runs_that_may_start_elsewhere_stand_still_until_the_a
             stood_still = is_stopped(process)
             server.process.send_signal(signal.SIGCONT)
 
-            eventually(lambda: "Heartbeats get through again" in agent.said, lambda: agent.said)
-            eventually(lambda: not is_stopped(process), lambda: agent.said)
-            assert stood_still is stands_still, agent.said
+            eventually(lambda: "Heartbeats get through again" in agent.output, lambda: agent.output)
+            eventually(lambda: not is_stopped(process), lambda: agent.output)
+            assert stood_still is stands_still, agent.output
             assert is_alive(process)
             assert api.history(run) == ["Scheduled", "Pending", "Running"]
 
@@ -84,12 +84,12 @@ def test_an_agent_does_not_wait_for_claims_that_come_after_the_end_of_their_leas
         api = Api(server)
         with running_agent(home, api, queue) as agent:
             server.process.send_signal(signal.SIGSTOP)
-            eventually(lambda: "Nothing can be claimed now." in agent.said, lambda: agent.said)
+            eventually(lambda: "Nothing can be claimed now." in agent.output, lambda: agent.output)
             server.process.send_signal(signal.SIGCONT)
             run = api.run_of("flows.py:doubling", queue)
 
-            assert "no answer within 3.6 s" in agent.said
-            assert api.until_ended(run)["name"] == "Completed", agent.said
+            assert "no answer within 3.6 s" in agent.output
+            assert api.until_ended(run)["name"] == "Completed", agent.output
 
 
 @pytest.mark.long
@@ -104,12 +104,12 @@ def test_a_run_that_is_frozen_is_cancelled_when_the_api_answers(tmp_path: Path, 
             api.post(f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
             server.process.send_signal(signal.SIGSTOP)
             agent.signal(signal.SIGCONT)
-            eventually(lambda: is_stopped(process), lambda: agent.said)
+            eventually(lambda: is_stopped(process), lambda: agent.output)
 
             server.process.send_signal(signal.SIGCONT)
 
-            assert api.until_ended(run)["name"] == "Cancelled", agent.said
-            eventually(lambda: not is_alive(process), lambda: agent.said)
+            assert api.until_ended(run)["name"] == "Cancelled", agent.output
+            eventually(lambda: not is_alive(process), lambda: agent.output)
 
 
 def test_signals_at_any_moment_leave_nothing_behind(api: Api, queue: str, home: Path):
@@ -123,7 +123,7 @@ def test_signals_at_any_moment_leave_nothing_behind(api: Api, queue: str, home: 
             time.sleep(random.uniform(0, 0.3))
             agent.signal(signal.SIGINT)
 
-            assert agent.ended() == 0, agent.said
+            assert agent.ended() == 0, agent.output
             eventually(lambda pids=frozenset(below): not any(is_alive(pid) for pid in pids))
         # Either it was never taken, or its end is known.
-        assert api.state(run)["name"] in ("Scheduled", "Late", "Crashed"), agent.said
+        assert api.state(run)["name"] in ("Scheduled", "Late", "Crashed"), agent.output

@@ -43,7 +43,7 @@ def test_hints_come_through_redis(tmp_path: Path, home: Path, queue: str, redis:
         with running_agent(home, api, queue, "--broker", redis.url) as agent:
             runs = [api.run_of("flows.py:doubling", queue) for _ in range(3)]
 
-            assert [api.until_ended(run)["name"] for run in runs] == ["Completed"] * 3, agent.said
+            assert [api.until_ended(run)["name"] for run in runs] == ["Completed"] * 3, agent.output
 
 
 @pytest.mark.long
@@ -59,8 +59,8 @@ def test_hints_come_through_rabbitmq(tmp_path: Path, home: Path, queue: str):
         time.sleep(8)
         second = api.until_ended(api.run_of("flows.py:doubling", queue))["name"]
 
-        assert [*first, second] == ["Completed"] * 4, agent.said
-        assert "broker" not in agent.said.partition("hints from the broker")[2], agent.said
+        assert [*first, second] == ["Completed"] * 4, agent.output
+        assert "broker" not in agent.output.partition("hints from the broker")[2], agent.output
 
 
 def test_hints_come_through_a_folder(tmp_path: Path, home: Path, queue: str):
@@ -70,7 +70,7 @@ def test_hints_come_through_a_folder(tmp_path: Path, home: Path, queue: str):
         with running_agent(home, api, queue, "--broker", url) as agent:
             runs = [api.run_of("flows.py:doubling", queue) for _ in range(3)]
 
-            assert [api.until_ended(run)["name"] for run in runs] == ["Completed"] * 3, agent.said
+            assert [api.until_ended(run)["name"] for run in runs] == ["Completed"] * 3, agent.output
 
 
 def test_a_hint_that_comes_fifty_times_starts_one_attempt(api: Api, queue: str, start_agent: StartAgent, redis: Redis):
@@ -98,7 +98,7 @@ def test_runs_are_found_without_a_broker_that_answers(api: Api, queue: str, star
 
     assert [frozen["name"], gone["name"], again["name"]] == ["Completed"] * 3
     assert agent.process.poll() is None
-    eventually(lambda: agent.said.count("broker does not answer") <= 1)
+    eventually(lambda: agent.output.count("broker does not answer") <= 1)
 
 
 def test_agent_of_a_whole_pool_listens_to_queues_that_are_created_later(api: Api, home: Path, queue: str, redis: Redis):
@@ -106,7 +106,7 @@ def test_agent_of_a_whole_pool_listens_to_queues_that_are_created_later(api: Api
         # Nothing is sent to that queue here, so only a listener can have created it in the broker.
         made = api.post("/work_queues/", {"name": queue})
 
-        eventually(lambda: redis.has(f"orion:_kombu.binding.orion-runs.{made['id']}"), lambda: agent.said)
+        eventually(lambda: redis.has(f"orion:_kombu.binding.orion-runs.{made['id']}"), lambda: agent.output)
 
 
 def test_agent_of_a_whole_pool_gets_the_runs_of_a_new_queue_without_polling(tmp_path: Path, home: Path, queue: str):
@@ -117,7 +117,7 @@ def test_agent_of_a_whole_pool_gets_the_runs_of_a_new_queue_without_polling(tmp_
         with running_agent(home, api, None, "--broker", url) as agent:
             run = api.run_of("flows.py:doubling", queue)
 
-            assert api.until_ended(run)["name"] == "Completed", agent.said
+            assert api.until_ended(run)["name"] == "Completed", agent.output
 
 
 def test_a_broker_that_hangs_does_not_keep_an_agent_from_ending(

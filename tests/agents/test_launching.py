@@ -33,7 +33,7 @@ class Launched:
     def __init__(self) -> None:
         self.ends: dict[str, int | None] = {}
         self.pids: dict[str, int] = {}
-        self.launcher = Launcher(self.pids.__setitem__, lambda key, told: None, self._ended)
+        self.launcher = Launcher(self.pids.__setitem__, lambda key, message: None, self._ended)
 
     def _ended(self, end: End) -> None:
         self.ends[end.key] = end.status

@@ -76,4 +76,4 @@ def test_agent_of_another_home_leaves_the_runs_of_the_first_alone(
         ended = api.until_ended(run)
 
     assert ended["name"] == "Completed", ended
-    assert first.process.poll() is None, first.said
+    assert first.process.poll() is None, first.output

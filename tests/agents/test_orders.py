@@ -45,12 +45,12 @@ def test_a_run_is_cancelled_without_waiting_for_a_heartbeat(
 ):
     agent = start_agent(*options)
     run = api.run_of("flows.py:with_a_child_process", queue)
-    eventually(lambda: processes_of(run), lambda: agent.said)
+    eventually(lambda: processes_of(run), lambda: agent.output)
 
     cancel(api, run)
 
     assert api.until_ended(run)["name"] == "Cancelled"
-    eventually(lambda: not processes_of(run), lambda: agent.said)
+    eventually(lambda: not processes_of(run), lambda: agent.output)
 
 
 def test_each_of_many_runs_is_cancelled_and_the_others_continue(api: Api, queue: str, start_agent: StartAgent):
@@ -61,7 +61,7 @@ def test_each_of_many_runs_is_cancelled_and_the_others_continue(api: Api, queue:
 
     for run in runs[:3]:
         cancel(api, run)
-        assert api.until_ended(run)["name"] == "Cancelled", agent.said
+        assert api.until_ended(run)["name"] == "Cancelled", agent.output
 
     assert api.state(runs[3])["name"] == "Running"
 
@@ -70,12 +70,12 @@ def test_a_run_that_loads_its_module_is_cancelled(api: Api, queue: str, start_ag
     mark = tmp_path / "mark"
     agent = start_agent(MARK_OF_TEST=str(mark), LOAD_SECONDS_OF_TEST="600")
     run = api.run_of("slow_to_load.py:plain", queue, witness=str(tmp_path / "witness"))
-    eventually(mark.exists, lambda: agent.said)
+    eventually(mark.exists, lambda: agent.output)
 
     cancel(api, run)
 
     assert api.until_ended(run)["name"] == "Cancelled"
-    eventually(lambda: not processes_of(run), lambda: agent.said)
+    eventually(lambda: not processes_of(run), lambda: agent.output)
 
 
 def test_a_run_that_is_cancelled_the_moment_it_is_claimed_never_begins(api: Api, queue: str, start_agent: StartAgent):
@@ -99,7 +99,7 @@ def test_a_run_that_is_paused_in_its_process_is_cancelled(api: Api, queue: str, 
     cancel(api, run)
 
     assert api.until_ended(run)["name"] == "Cancelled"
-    eventually(lambda: not is_alive(process), lambda: agent.said)
+    eventually(lambda: not is_alive(process), lambda: agent.output)
 
 
 @pytest.mark.long
@@ -113,7 +113,7 @@ def test_a_run_that_is_frozen_is_cancelled(api: Api, queue: str, start_agent: St
     cancel(api, run)
 
     assert api.until_ended(run)["name"] == "Cancelled"
-    eventually(lambda: not is_alive(process), lambda: agent.said)
+    eventually(lambda: not is_alive(process), lambda: agent.output)
 
 
 def test_an_attempt_whose_slot_was_released_by_force_is_killed(api: Api, queue: str, start_agent: StartAgent):
@@ -125,7 +125,7 @@ def test_an_attempt_whose_slot_was_released_by_force_is_killed(api: Api, queue: 
     api.post(f"/flow_runs/{run}/release", {"message": "Given up."})
 
     assert api.until_ended(run)["name"] == "Crashed"
-    eventually(lambda: not is_alive(process), lambda: agent.said)
+    eventually(lambda: not is_alive(process), lambda: agent.output)
 
 
 @contextmanager
@@ -143,7 +143,7 @@ def test_a_run_that_another_server_was_asked_to_cancel_is_cancelled(tmp_path: Pa
 
         cancel(second, run)
 
-        assert first.until_ended(run)["name"] == "Cancelled", agent.said
+        assert first.until_ended(run)["name"] == "Cancelled", agent.output
 
 
 def test_an_attempt_that_another_server_was_asked_to_release_is_killed(tmp_path: Path, home: Path, queue: str):
@@ -154,4 +154,4 @@ def test_an_attempt_that_another_server_was_asked_to_release_is_killed(tmp_path:
 
         second.post(f"/flow_runs/{run}/release", {"message": "Given up."})
 
-        eventually(lambda: not is_alive(process), lambda: agent.said)
+        eventually(lambda: not is_alive(process), lambda: agent.output)

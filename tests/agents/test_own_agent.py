@@ -86,12 +86,12 @@ def test_runs_may_finish_when_the_server_is_asked_to_stop(tmp_path: Path):
         run = api.run_of("flows.py:napping", "default", seconds=3, witness=str(witness))
         api.until(run, "Running")
 
-        code, said = server.interrupt()
+        code, output = server.interrupt()
 
     assert code == 0
-    assert witness.read_text() == "awake", said
-    assert "its run has up to 30 s" in said
-    assert "Ctrl-C once more ends it now" in said
+    assert witness.read_text() == "awake", output
+    assert "its run has up to 30 s" in output
+    assert "Ctrl-C once more ends it now" in output
     assert state_of_the_run(tmp_path)[0] == "Completed"
 
 
@@ -104,9 +104,9 @@ def test_a_second_signal_ends_the_runs_at_once(tmp_path: Path):
 
         server.process.send_signal(signal.SIGINT)
         read_until(server.process.stderr, "up to 3600 s")
-        code, said = server.interrupt()
+        code, output = server.interrupt()
 
-    assert code == 0, said
+    assert code == 0, output
     assert state_of_the_run(tmp_path)[0] == "Crashed"
 
 
@@ -117,9 +117,9 @@ def test_runs_that_outlast_the_time_to_drain_are_asked_to_stop(tmp_path: Path):
         run = api.run_of("flows.py:sleeping", "default", seconds=3600)
         api.until(run, "Running")
 
-        code, said = server.interrupt()
+        code, output = server.interrupt()
 
-    assert code == 0, said
+    assert code == 0, output
     name, message = state_of_the_run(tmp_path)
     assert (name, "its agent ended" in message) == ("Crashed", True)
 

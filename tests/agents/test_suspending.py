@@ -28,7 +28,7 @@ def test_a_suspended_run_continues_with_its_answer_in_another_process(
     run = api.run_of("suspending.py:approved", queue, log=str(log))
 
     api.until(run, "Suspended")
-    eventually(lambda: "ended as Suspended" in agent.said, lambda: agent.said)
+    eventually(lambda: "ended as Suspended" in agent.output, lambda: agent.output)
     refused = resume(api, run, run_input={"approved": "who knows"})
     resumed = resume(api, run, run_input={"approved": True})
     api.until_ended(run)
@@ -65,17 +65,17 @@ def test_a_run_that_is_suspended_from_outside_leaves_at_its_next_task(
     agent = start_agent()
     monkeypatch.setenv("ORION_API_URL", api.url)
     run = api.run_of("suspending.py:ticking", queue, log=str(log))
-    eventually(lambda: log.exists() and len(log.read_text().splitlines()) > 2, lambda: agent.said)
+    eventually(lambda: log.exists() and len(log.read_text().splitlines()) > 2, lambda: agent.output)
 
     suspend_flow_run(flow_run_id=run, timeout=600)
-    eventually(lambda: "ended as Suspended" in agent.said, lambda: agent.said)
+    eventually(lambda: "ended as Suspended" in agent.output, lambda: agent.output)
     state = api.state(run)["name"]
     log.with_suffix(".stop").touch()
     resume(api, run)
     api.until_ended(run)
 
     assert state == "Suspended"
-    assert api.history(run)[-5:] == ["Suspended", "Resuming", "Pending", "Running", "Completed"], agent.said
+    assert api.history(run)[-5:] == ["Suspended", "Resuming", "Pending", "Running", "Completed"], agent.output
     assert log.read_text().splitlines()[-1] == "end"
     states = {one["state_name"] for one in api.post("/task_runs/filter", {"flow_runs": {"id": {"any_": [run]}}})}
     assert states <= {"Completed", "Pending"}

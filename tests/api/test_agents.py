@@ -16,9 +16,9 @@ MISSING = "00000000-0000-4000-8000-000000000000"
 
 
 class AgentOfApi:
-    def __init__(self, api, **said):
+    def __init__(self, api, **fields):
         self.api, self.incarnation = api, str(uuid4())
-        body = {"name": "smith", "incarnation": self.incarnation, "work_queues": ["q"], "concurrency": 2, **said}
+        body = {"name": "smith", "incarnation": self.incarnation, "work_queues": ["q"], "concurrency": 2, **fields}
         self.registered = api.send("/agents/", body)
         self.id = self.registered.json().get("id")
 
@@ -40,9 +40,9 @@ def test_registering_creates_the_queues_and_returns_the_intervals(api):
     answer = AgentOfApi(api).registered
 
     queue = WorkQueue.objects.get(name="q")
-    told = answer.json()
+    body = answer.json()
     assert answer.status_code == 201
-    assert told == {
+    assert body == {
         "id": str(Worker.objects.get().pk),
         "lease_seconds": 120.0,
         "heartbeat_seconds": 15.0,
@@ -108,9 +108,9 @@ def test_a_heartbeat_of_an_agent_of_a_whole_pool_returns_queues_created_later(ap
     of_pool, of_queue = AgentOfApi(api, work_queues=[]), AgentOfApi(api, name="other")
     later = make_queue("later")
 
-    told = of_pool.call("heartbeat").json()["work_queues"]
+    answer = of_pool.call("heartbeat").json()["work_queues"]
 
-    assert {"id": str(later.pk), "name": "later", "hint_queue": f"orion-runs.{later.pk}"} in told
+    assert {"id": str(later.pk), "name": "later", "hint_queue": f"orion-runs.{later.pk}"} in answer
     assert of_queue.call("heartbeat").json()["work_queues"] == []
 
 

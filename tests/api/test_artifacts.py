@@ -53,9 +53,9 @@ def test_only_what_is_sent_is_changed(api):
 
     answer = api.call("PATCH", f"/artifacts/{artifact.id}", {"data": [1]})
 
-    told = api.read(f"/artifacts/{artifact.id}").json()
+    body = api.read(f"/artifacts/{artifact.id}").json()
     assert answer.status_code == 204
-    assert (told["data"], told["description"]) == ([1], "kept")
+    assert (body["data"], body["description"]) == ([1], "kept")
 
 
 def test_a_deleted_artifact_leaves_its_key_to_the_one_before(api):

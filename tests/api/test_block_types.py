@@ -56,10 +56,10 @@ def test_a_protected_type_can_be_registered_again_but_not_deleted(api):
     schema = make_schema(api, block_type, {"title": "Secret"}).json()
     path = f"/block_types/{block_type['id']}"
 
-    told = api.call("PATCH", path, {"description": "what clients say of it"})
+    body = api.call("PATCH", path, {"description": "what clients say of it"})
     refused = [api.call("DELETE", path), api.call("DELETE", f"/block_schemas/{schema['id']}")]
 
-    assert told.status_code == 204
+    assert body.status_code == 204
     assert [answer.status_code for answer in refused] == [403, 403]
     assert [answer.json()["code"] for answer in refused] == ["block_type_protected", "block_schema_protected"]
     assert refused[0].json()["detail"] == "protected block types cannot be deleted."

@@ -179,13 +179,16 @@ def test_job_variables_must_fit_the_template_of_the_pool(api, of_deployment, of_
 def test_job_variables_of_a_deployment_may_leave_the_rest_to_its_runs(api):
     make_machines(api)
 
-    answers = [deploy(api, f"d{n}", work_pool_name="machines", job_variables=said) for n, said in enumerate(SAID)]
+    answers = [
+        deploy(api, f"d{n}", work_pool_name="machines", job_variables=variables)
+        for n, variables in enumerate(VARIABLES)
+    ]
 
     assert [answer.status_code for answer in answers] == [201, 201, 422]
     assert answers[2].json()["code"] == "job_variables_misfit"
 
 
-SAID = [{}, {"image": "x"}, {"cpus": "two"}]
+VARIABLES = [{}, {"image": "x"}, {"cpus": "two"}]
 
 
 @pytest.mark.parametrize("way", ["change", "deploy again", "move to the pool", "move to the pool later"])

@@ -67,9 +67,9 @@ def test_the_same_name_again_changes_only_what_is_sent_and_replaces_the_schedule
 
     again = deploy(api, tags=["b"])
 
-    told = again.json()
-    assert (again.status_code, told["id"]) == (200, first["id"])
-    assert (told["description"], told["tags"], told["schedules"]) == ("x", ["b"], [])
+    answer = again.json()
+    assert (again.status_code, answer["id"]) == (200, first["id"])
+    assert (answer["description"], answer["tags"], answer["schedules"]) == ("x", ["b"], [])
     assert planned_runs(api, first) == []
 
 

@@ -66,7 +66,7 @@ UNWANTED = [
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory):
+def answers(tmp_path_factory):
     """Run a program that calls the API in its own process; return what it printed.
 
     It starts without preloaded modules, because it prints which ones were loaded.
@@ -81,34 +81,34 @@ def told(tmp_path_factory):
     return json.loads(done.stdout)
 
 
-def test_runs_are_created_and_started(told):
-    assert [told[one][0] for one in ("flow", "run", "state")] == [201, 201, 201]
-    assert told["state"][2]["status"] == "ACCEPT"
+def test_runs_are_created_and_started(answers):
+    assert [answers[one][0] for one in ("flow", "run", "state")] == [201, 201, 201]
+    assert answers["state"][2]["status"] == "ACCEPT"
 
 
-def test_a_browser_gets_json_as_this_process_has_no_pages(told):
-    assert told["page"][:2] == [200, "application/json"]
+def test_a_browser_gets_json_as_this_process_has_no_pages(answers):
+    assert answers["page"][:2] == [200, "application/json"]
 
 
-def test_errors_are_the_same_as_everywhere(told):
-    assert told["refused"][0] == 422
-    assert told["refused"][2]["exception_detail"][0]["loc"] == ["body", "name"]
-    assert told["missing"][::2] == [404, {"detail": "Flow run not found"}]
-    assert told["unknown"][::2] == [404, {"detail": "Not Found"}]
+def test_errors_are_the_same_as_everywhere(answers):
+    assert answers["refused"][0] == 422
+    assert answers["refused"][2]["exception_detail"][0]["loc"] == ["body", "name"]
+    assert answers["missing"][::2] == [404, {"detail": "Flow run not found"}]
+    assert answers["unknown"][::2] == [404, {"detail": "Not Found"}]
 
 
-def test_lists_and_explanations_are_available_on_request(told):
-    assert len(told["listed"][2]) == 1
-    assert told["why"][2]["moving"] is True
-    assert told["document"] == "3.1.0"
+def test_lists_and_explanations_are_available_on_request(answers):
+    assert len(answers["listed"][2]) == 1
+    assert answers["why"][2]["moving"] is True
+    assert answers["document"] == "3.1.0"
 
 
-def test_a_running_flow_does_not_load_what_lookers_need(told):
-    assert told["unwanted"] == []
+def test_a_running_flow_does_not_load_what_lookers_need(answers):
+    assert answers["unwanted"] == []
 
 
-def test_a_program_keeps_fewer_pages_of_its_file_in_memory_than_a_server(told):
-    assert told["kilobytes"] == 8_000
+def test_a_program_keeps_fewer_pages_of_its_file_in_memory_than_a_server(answers):
+    assert answers["kilobytes"] == 8_000
 
 
 OTHER_THREAD = """

@@ -56,7 +56,7 @@ def test_a_body_that_is_not_json_is_a_complaint_about_the_body(api, body):
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "said"),
+    ("path", "body", "expected"),
     [
         ("/variables/", {"name": "A b", "value": "x"}, "lower-case letters, digits and underscores"),
         ("/artifacts/", {"key": "A b"}, "lower-case letters, digits and dashes"),
@@ -64,11 +64,11 @@ def test_a_body_that_is_not_json_is_a_complaint_about_the_body(api, body):
         ("/work_pools/", {"name": "a/b"}, "The characters / % & > <"),
     ],
 )
-def test_an_error_lists_the_characters_that_a_name_may_have(api, path, body, said):
+def test_an_error_lists_the_characters_that_a_name_may_have(api, path, body, expected):
     answer = api.send(path, body)
 
     assert answer.status_code == 422
-    assert said in answer.json()["detail"]
+    assert expected in answer.json()["detail"]
 
 
 def test_a_complaint_names_fields_and_no_types(api):

@@ -34,7 +34,7 @@ def failed_run(**fields):
 def test_the_file_has_timeline_tasks_log_why_parameters_and_states(api):
     page = exported(api, failed_run(parameters={"day": "2026-01-01"}))
 
-    for said in (
+    for wanted in (
         "calm-fox",
         "extract-0",
         "load-0",
@@ -44,7 +44,7 @@ def test_the_file_has_timeline_tasks_log_why_parameters_and_states(api):
         "Timeline",
         "States",
     ):
-        assert said in page
+        assert wanted in page
 
 
 def test_nothing_is_loaded_and_nothing_leads_out(api):

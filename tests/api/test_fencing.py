@@ -118,9 +118,9 @@ def test_a_batch_of_a_replaced_attempt_is_refused_item_by_item_with_the_order_to
 
 
 def test_naming_an_attempt_costs_one_look_at_its_run(api, run):
-    def cost(**said):
+    def cost(**fields):
         with CaptureQueriesContext(connection) as queries:
-            api.send("/flows/", {"name": make_flow().name}, **said)
+            api.send("/flows/", {"name": make_flow().name}, **fields)
         return len([one for one in queries if not one["sql"].startswith(("SAVEPOINT", "RELEASE"))])
 
     assert cost(**headers(run, 2)) == cost() + 1

@@ -125,19 +125,19 @@ def test_a_flow_run_is_read_with_its_state(api, counted):
 def test_estimates_are_computed_at_the_moment_of_reading(api):
     run = make_flow_run("RUNNING", now=timezone.now() - timedelta(seconds=30))
 
-    told = api.read(f"/flow_runs/{run.id}").json()
+    answer = api.read(f"/flow_runs/{run.id}").json()
 
-    assert told["total_run_time"] == 0.0
-    assert 30 <= told["estimated_run_time"] < 60
-    assert told["estimated_start_time_delta"] == 0.0
+    assert answer["total_run_time"] == 0.0
+    assert 30 <= answer["estimated_run_time"] < 60
+    assert answer["estimated_start_time_delta"] == 0.0
 
 
 def test_an_overdue_run_is_late_by_now(api):
     run = make_flow_run("SCHEDULED", now=timezone.now() - timedelta(seconds=30))
 
-    told = api.read(f"/flow_runs/{run.id}").json()
+    answer = api.read(f"/flow_runs/{run.id}").json()
 
-    assert 30 <= told["estimated_start_time_delta"] < 60
+    assert 30 <= answer["estimated_start_time_delta"] < 60
 
 
 def test_only_what_is_sent_is_changed(api):
@@ -145,10 +145,10 @@ def test_only_what_is_sent_is_changed(api):
 
     answer = api.call("PATCH", f"/flow_runs/{run.id}", {"name": "after", "empirical_policy": {"pause_keys": ["a"]}})
 
-    told = api.read(f"/flow_runs/{run.id}").json()
+    body = api.read(f"/flow_runs/{run.id}").json()
     assert answer.status_code == 204
-    assert (told["name"], told["tags"]) == ("after", ["kept"])
-    assert (told["empirical_policy"]["retries"], told["empirical_policy"]["pause_keys"]) == (1, ["a"])
+    assert (body["name"], body["tags"]) == ("after", ["kept"])
+    assert (body["empirical_policy"]["retries"], body["empirical_policy"]["pause_keys"]) == (1, ["a"])
 
 
 def test_job_variables_change_only_before_a_run_begins(api):
@@ -169,8 +169,8 @@ def test_null_empties_only_what_may_be_empty(api):
 
     api.call("PATCH", f"/flow_runs/{run.id}", {"infrastructure_pid": None, "name": None})
 
-    told = api.read(f"/flow_runs/{run.id}").json()
-    assert (told["infrastructure_pid"], told["name"]) == (None, "kept")
+    answer = api.read(f"/flow_runs/{run.id}").json()
+    assert (answer["infrastructure_pid"], answer["name"]) == (None, "kept")
 
 
 def test_the_name_of_a_run_cannot_be_emptied(api):
@@ -183,8 +183,8 @@ def test_the_name_of_a_run_cannot_be_emptied(api):
     ]
 
     assert [answer.status_code for answer in answers] == [204, 204]
-    told = api.read(f"/flow_runs/{task_run.flow_run_id}").json()
-    assert (told["name"], told["tags"]) == ("kept", ["a"])
+    body = api.read(f"/flow_runs/{task_run.flow_run_id}").json()
+    assert (body["name"], body["tags"]) == ("kept", ["a"])
     assert api.read(f"/task_runs/{task_run.id}").json()["name"] == "kept"
 
 

@@ -51,9 +51,9 @@ def live(steps: Sequence[Any], made: timedelta, *, at_once: bool) -> TaskRun:
     run_id = uuid7()
     new = NewTaskRun(task_key="t", dynamic_key="0", name="t-0", flow_run_id=flow_run.pk)
     items = []
-    for second, (kind, said, force) in enumerate([("PENDING", {}, False), *steps], 1):
+    for second, (kind, fields, force) in enumerate([("PENDING", {}, False), *steps], 1):
         at = later(second)
-        state = make_state(kind, id=id_about(at + made), timestamp=at, **said)
+        state = make_state(kind, id=id_about(at + made), timestamp=at, **fields)
         items.append(TaskRunTransition(run_id, None if items else new, state, force))
     for batch in [items] if at_once else [[item] for item in items]:
         apply_task_run_transitions(items=batch, now=later(60), sent_at=None)
@@ -69,7 +69,7 @@ def story_of(run: TaskRun) -> str:
     states = api.read(f"/task_run_states/?task_run_id={run.pk}").json()
     flow_run = run.flow_run
     assert flow_run is not None
-    told = [
+    found = [
         states,
         [api.read(f"/task_run_states/{state['id']}").json() for state in states],
         api.read(f"/task_runs/{run.pk}").json(),
@@ -83,7 +83,7 @@ def story_of(run: TaskRun) -> str:
         recorded_tree(run.flow_run_id),
         api.read(f"/flow_runs/{run.flow_run_id}/export").content.decode(),
     ]
-    text = str(told)
+    text = str(found)
     for number, id in enumerate([run.pk, run.flow_run_id, *(state["id"] for state in states)]):
         text = text.replace(str(id), f"id {number}")
     text = text.replace(flow_run.name, "run").replace(str(flow_run.flow_id), "flow").replace(flow_run.flow.name, "flow")
@@ -175,13 +175,13 @@ def as_before(run: TaskRun) -> None:
 def test_stored_states_are_folded_to_what_the_writer_folds(steps, at_once):
     as_a_version_before()
     run = live([*steps, ("COMPLETED", {}, True)], timedelta(), at_once=at_once)
-    told, folded = story_of(run), run.folded_states
+    found, folded = story_of(run), run.folded_states
     as_before(run)
 
     fold_stored_states(lambda progress: None)
 
     run.refresh_from_db()
-    assert story_of(run) == told
+    assert story_of(run) == found
     assert folded is None or run.folded_states == folded
     assert not list(violations(later(120)))
 

@@ -28,20 +28,20 @@ def test_lines_are_stored_and_read_in_the_order_of_time(api, counted):
     with counted("write logs"):
         answer = api.send("/logs/", lines)
     with counted("filter logs"):
-        told = api.send("/logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}}).json()
+        body = api.send("/logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}}).json()
 
     assert (answer.status_code, answer.json()) == (201, None)
-    assert [one["message"] for one in told] == ["first", "second"]
-    assert told[0].keys() >= {"id", "created", "updated", "name", "level", "timestamp", "task_run_id"}
+    assert [one["message"] for one in body] == ["first", "second"]
+    assert body[0].keys() >= {"id", "created", "updated", "name", "level", "timestamp", "task_run_id"}
 
 
 def test_a_huge_message_is_cut_with_a_note(api):
     api.send("/logs/", [line("ä" * 70_000)])
 
-    told = api.send("/logs/filter", {}).json()[0]["message"]
+    answer = api.send("/logs/filter", {}).json()[0]["message"]
 
-    assert len(told.encode()) < 66_000
-    assert "cut" in told
+    assert len(answer.encode()) < 66_000
+    assert "cut" in answer
 
 
 def hours_off(sent_at: datetime, hours: int) -> dict[str, str]:
@@ -51,12 +51,12 @@ def hours_off(sent_at: datetime, hours: int) -> dict[str, str]:
 @pytest.mark.parametrize("hours", [-1, 0, 1])
 def test_times_of_a_sender_whose_clock_is_wrong_are_corrected(api, hours):
     now = datetime.now(UTC)
-    said = now + timedelta(hours=hours, seconds=-30)
+    sent_at = now + timedelta(hours=hours, seconds=-30)
 
-    api.send("/logs/", [line(timestamp=said.isoformat())], **hours_off(now, hours))
+    api.send("/logs/", [line(timestamp=sent_at.isoformat())], **hours_off(now, hours))
 
-    told = datetime.fromisoformat(api.send("/logs/filter", {}).json()[0]["timestamp"])
-    assert abs(told - (now - timedelta(seconds=30))) < timedelta(seconds=20)
+    answer = datetime.fromisoformat(api.send("/logs/filter", {}).json()[0]["timestamp"])
+    assert abs(answer - (now - timedelta(seconds=30))) < timedelta(seconds=20)
 
 
 @pytest.mark.parametrize("clock", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
@@ -118,9 +118,9 @@ def test_lines_that_are_sent_again_with_new_ones_are_stored_once(api):
 
     answer = api.send("/logs/", [first, second, second])
 
-    told = api.send("/logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}}).json()
+    body = api.send("/logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}}).json()
     assert answer.status_code == 201
-    assert sorted(one["id"] for one in told) == sorted([first["id"], second["id"]])
+    assert sorted(one["id"] for one in body) == sorted([first["id"], second["id"]])
 
 
 @pytest.mark.parametrize(

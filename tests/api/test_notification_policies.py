@@ -87,8 +87,8 @@ def test_a_missing_policy_is_404(api, method):
 
 
 def test_the_types_of_work_pools_are_listed_with_their_templates(api):
-    told = api.read("/collections/views/aggregate-worker-metadata").json()
+    answer = api.read("/collections/views/aggregate-worker-metadata").json()
 
-    template = told["prefect"]["process"]["default_base_job_configuration"]
+    template = answer["prefect"]["process"]["default_base_job_configuration"]
     assert template["job_configuration"]["command"] == "{{ command }}"
     assert api.read("/collections/views/nothing").status_code == 404

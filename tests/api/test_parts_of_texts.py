@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 LETTERS = "aAzZkåÅßΣσς運🚀İıK%_*?[]^-\\.($|{ \n"
 
 
-def says(text: str, part: str) -> bool:
+def database_finds(text: str, part: str) -> bool:
     condition, patterns = has_part("CAST(%s AS text)", part, connection.vendor)
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {condition}", [value for pattern in patterns for value in (text, pattern)])
@@ -36,7 +36,7 @@ def plainly(text: str, part: str) -> bool:
 @given(text=st.text(LETTERS, max_size=8), part=st.text(LETTERS, max_size=5))
 def test_a_text_contains_a_part_if_its_letters_are_adjacent(text: str, part: str):
     # A letter whose other case is two letters has none here: no such pair is in the text by its two letters alone.
-    assert says(text, part) == plainly(text, part)
+    assert database_finds(text, part) == plainly(text, part)
 
 
 @pytest.mark.parametrize(

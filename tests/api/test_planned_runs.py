@@ -156,8 +156,8 @@ def test_unchanged_schedule_keeps_its_id_its_anchor_and_its_runs(api, clock, way
         else:
             api.call("PATCH", f"/deployments/{made['id']}", {"schedules": wanted})
 
-    told = api.read(f"/deployments/{made['id']}").json()
-    assert {one["id"]: one["schedule"] for one in told["schedules"]} == before
+    answer = api.read(f"/deployments/{made['id']}").json()
+    assert {one["id"]: one["schedule"] for one in answer["schedules"]} == before
     assert ids_of(api, made).items() >= runs.items()
     assert "09:30" in times_of(api, made)
 
@@ -373,7 +373,7 @@ def test_queue_that_is_created_again_is_found_again(api, clock, pool, by):
 
     queue = api.read(f"/work_pools/{name}/queues/big").json()
     for one in (made, other):
-        told = api.read(f"/deployments/{one['id']}").json()
-        assert (told["work_pool_name"], told["work_queue_name"]) == (name, "big")
+        answer = api.read(f"/deployments/{one['id']}").json()
+        assert (answer["work_pool_name"], answer["work_queue_name"]) == (name, "big")
         assert {run["work_queue_id"] for run in planned_runs(api, one)} == {queue["id"]}
     assert {run["work_pool_name"] for run in planned_runs(api, made)} == {name}

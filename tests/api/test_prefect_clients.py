@@ -131,8 +131,8 @@ def test_free_json_is_returned_as_it_was_sent(api):
 def test_every_time_in_an_answer_has_the_same_format():
     noon = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
-    told = encoded({"a": noon, "b": [noon, {"c": (noon, 1)}], "d": ((noon,),)})
+    answer = encoded({"a": noon, "b": [noon, {"c": (noon, 1)}], "d": ((noon,),)})
 
-    spelled = b'"2026-01-05T12:00:00+00:00"'
-    assert told == b'{"a":%b,"b":[%b,{"c":[%b,1]}],"d":[[%b]]}' % ((spelled,) * 4)
-    assert encoded(noon) == spelled
+    noon_text = b'"2026-01-05T12:00:00+00:00"'
+    assert answer == b'{"a":%b,"b":[%b,{"c":[%b,1]}],"d":[[%b]]}' % ((noon_text,) * 4)
+    assert encoded(noon) == noon_text

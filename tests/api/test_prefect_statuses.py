@@ -205,12 +205,12 @@ def test_every_422_has_one_shape(api, path, body):
 
     answer = api.send(path, body)
 
-    told = answer.json()
+    content = answer.json()
     assert answer.status_code == 422
-    assert {"detail", "exception_message", "exception_detail", "request_body"} <= told.keys()
-    assert told["detail"]
-    assert told["exception_message"] == "Invalid request received."
-    assert all({"loc", "msg", "type"} == one.keys() for one in told["exception_detail"])
+    assert {"detail", "exception_message", "exception_detail", "request_body"} <= content.keys()
+    assert content["detail"]
+    assert content["exception_message"] == "Invalid request received."
+    assert all({"loc", "msg", "type"} == one.keys() for one in content["exception_detail"])
 
 
 def test_queues_are_found_whose_filter_takes_the_runs_of_a_deployment(api):

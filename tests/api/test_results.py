@@ -110,10 +110,10 @@ def test_fields_of_wrong_types_count_as_missing():
     assert found is not None
     assert (found.size, found.storage, found.serializer_type, found.expiration, found.unstored) == (None,) * 5
     for size in (-1, 2**70, 1.5):
-        told = reference_in({"type": "reference", "storage_key": "k", "size": size})
-        assert told is not None
-        assert told.size is None
+        shown = reference_in({"type": "reference", "storage_key": "k", "size": size})
+        assert shown is not None
+        assert shown.size is None
     for moment in ("2026-01-01T00:00:00", "0001-01-01T00:00:00+14:00"):
-        told = reference_in({"type": "reference", "storage_key": "k", "expiration": moment})
-        assert told is not None
-        assert told.expiration is None
+        shown = reference_in({"type": "reference", "storage_key": "k", "expiration": moment})
+        assert shown is not None
+        assert shown.expiration is None

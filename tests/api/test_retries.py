@@ -149,11 +149,11 @@ def test_an_unknown_run_is_not_found(api):
 
 def refused(api, run, *wanted, **body):
     """The reason, which preview and command give in the same words."""
-    said = preview(api, run, *wanted, **body)["refusals"]
+    content = preview(api, run, *wanted, **body)["refusals"]
     answer = retry(api, run, *wanted, status=200, **body)
     assert (answer["status"], answer["retry"]) == ("ABORT", None)
-    assert said[0] == answer["details"]["reason"]
-    return said[0]
+    assert content[0] == answer["details"]["reason"]
+    return content[0]
 
 
 def test_an_obstacle_is_reported_in_the_preview_and_by_the_retry(api):

@@ -114,7 +114,7 @@ def test_a_schedule_that_means_nothing_is_refused(api, schedule):
 
 
 @pytest.mark.parametrize(
-    ("schedule", "said"),
+    ("schedule", "expected"),
     [
         ({"cron": "1," * 1000}, "at most 1000 characters"),
         ({"rrule": 5}, "a valid string"),
@@ -126,13 +126,13 @@ def test_a_schedule_that_means_nothing_is_refused(api, schedule):
     ],
     ids=lambda given: str(given)[:20],
 )
-def test_a_refusal_is_about_the_kind_of_schedule_that_was_meant(api, schedule, said):
+def test_a_refusal_is_about_the_kind_of_schedule_that_was_meant(api, schedule, expected):
     answer = deploy(api, schedules=[{"schedule": schedule}])
 
     (complaint,) = answer.json()["exception_detail"]
     assert answer.status_code == 422
     assert complaint["loc"][:4] == ["body", "schedules", 0, "schedule"]
-    assert said in answer.json()["detail"]
+    assert expected in answer.json()["detail"]
 
 
 def test_schedules_of_an_unknown_deployment_are_not_found(api):
@@ -163,10 +163,10 @@ def test_the_preview_marks_changes_of_the_clocks(api):
     night = {"cron": "30 2 * * *", "timezone": "Europe/Berlin"}
     asked = {"definition": night, "count": 3, "after": "2026-03-27T12:00:00Z"}
 
-    told = api.send("/schedules/preview", asked).json()
+    answer = api.send("/schedules/preview", asked).json()
 
-    assert [one["local"] for one in told] == [f"2026-03-{time}" for time in LOCAL]
-    assert [one["note"] for one in told] == [None, "clocks go forward: 02:30 does not exist, runs at 03:00", None]
+    assert [one["local"] for one in answer] == [f"2026-03-{time}" for time in LOCAL]
+    assert [one["note"] for one in answer] == [None, "clocks go forward: 02:30 does not exist, runs at 03:00", None]
 
 
 def test_a_preview_of_what_means_nothing_is_refused(api):

@@ -12,12 +12,12 @@ def test_services_show_their_last_tick_and_their_error(api, counted):
     note_ticks({"planning": (5, Ticks().and_one(at=now, seconds=0.5, error="OSError: full"))}, ticker="host:1")
 
     with counted("read services"):
-        [told] = api.read("/admin/services").json()
+        [answer] = api.read("/admin/services").json()
 
-    assert (told["name"], told["verdict"], told["lag_seconds"]) == ("planning", "failing", 0)
-    assert (told["last_error"], told["errors"], told["ticks"]) == ("OSError: full", 1, 1)
-    assert (told["last_success"], told["ticker"]) == (None, "host:1")
-    assert told["description"].startswith("Plans the runs")
+    assert (answer["name"], answer["verdict"], answer["lag_seconds"]) == ("planning", "failing", 0)
+    assert (answer["last_error"], answer["errors"], answer["ticks"]) == ("OSError: full", 1, 1)
+    assert (answer["last_success"], answer["ticker"]) == (None, "host:1")
+    assert answer["description"].startswith("Plans the runs")
 
 
 def test_before_the_first_tick_there_are_no_records(api):

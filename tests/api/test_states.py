@@ -44,12 +44,12 @@ def test_an_accepted_state_is_written_and_returned_in_full(api, counted):
     with counted("set flow run state"):
         answer = propose(api, run, "RUNNING", state_details={"transition_id": str(uuid4())})
 
-    told = answer.json()
+    body = answer.json()
     assert answer.status_code == 201
-    assert (told["status"], told["details"]) == ("ACCEPT", {"type": "accept_details"})
-    assert told["state"]["state_details"].keys() == DETAILS
-    assert told["state"]["state_details"]["flow_run_id"] == str(run.id)
-    assert api.read(f"/flow_runs/{run.id}").json()["state"] == told["state"]
+    assert (body["status"], body["details"]) == ("ACCEPT", {"type": "accept_details"})
+    assert body["state"]["state_details"].keys() == DETAILS
+    assert body["state"]["state_details"]["flow_run_id"] == str(run.id)
+    assert api.read(f"/flow_runs/{run.id}").json()["state"] == body["state"]
 
 
 def test_the_server_stamps_states_and_names_them(api):
@@ -68,11 +68,11 @@ def test_a_replaced_state_is_a_reject_that_was_written(api):
 
     answer = propose(api, run, "FAILED", message="boom")
 
-    told = answer.json()
+    body = answer.json()
     assert answer.status_code == 201
-    assert (told["status"], told["state"]["name"]) == ("REJECT", "AwaitingRetry")
-    assert told["details"]["type"] == "reject_details"
-    assert told["details"]["reason"]
+    assert (body["status"], body["state"]["name"]) == ("REJECT", "AwaitingRetry")
+    assert body["details"]["type"] == "reject_details"
+    assert body["details"]["reason"]
 
 
 def test_a_kept_state_is_a_reject_that_was_not_written(api):

@@ -83,12 +83,12 @@ def test_a_task_run_is_read_renamed_and_deleted(api, counted):
     run = make_task_run("RUNNING")
 
     with counted("read task run"):
-        told = api.read(f"/task_runs/{run.id}").json()
+        answer = api.read(f"/task_runs/{run.id}").json()
     renamed = api.call("PATCH", f"/task_runs/{run.id}", {"name": "new"})
     name = api.read(f"/task_runs/{run.id}").json()["name"]
     deleted = api.call("DELETE", f"/task_runs/{run.id}")
 
-    assert (told["state"]["name"], told["run_count"]) == ("Running", 1)
+    assert (answer["state"]["name"], answer["run_count"]) == ("Running", 1)
     assert (renamed.status_code, name, deleted.status_code) == (204, "new", 204)
     assert api.read(f"/task_runs/{run.id}").json() == {"detail": "Task run not found"}
 

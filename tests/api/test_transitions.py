@@ -37,9 +37,9 @@ def send(api, items, **more):
 def test_whole_lives_are_accepted_without_further_words(api):
     flow_run = make_flow_run("RUNNING")
 
-    told = send(api, [*whole_life(flow_run, "0"), *whole_life(flow_run, "1")])
+    answer = send(api, [*whole_life(flow_run, "0"), *whole_life(flow_run, "1")])
 
-    assert told == {"results": [{"status": "ACCEPT"}] * 6, "orders": {}}
+    assert answer == {"results": [{"status": "ACCEPT"}] * 6, "orders": {}}
     assert [history_of(run) for run in TaskRun.objects.all()] == [["Pending", "Running", "Completed"]] * 2
 
 
@@ -89,57 +89,57 @@ def test_a_call_that_was_stored_before_is_answered_with_its_id_and_state(api):
     known = make_task_run("RUNNING", task_key="t", dynamic_key="0")
     item = whole_life(FlowRun.objects.get(pk=known.flow_run_id))[0]
 
-    told = send(api, [item])["results"][0]
+    answer = send(api, [item])["results"][0]
 
-    assert told["task_run_id"] == str(known.id)
-    assert told["state"]["type"] == "RUNNING"
+    assert answer["task_run_id"] == str(known.id)
+    assert answer["state"]["type"] == "RUNNING"
 
 
 def test_a_retry_is_a_reject_with_the_state_to_wait_for(api):
     run = make_task_run("RUNNING", retries=1, retry_delay=10)
 
-    told = send(api, [step(run.id, "FAILED", message="boom")])["results"][0]
+    answer = send(api, [step(run.id, "FAILED", message="boom")])["results"][0]
 
-    assert (told["status"], told["state"]["name"]) == ("REJECT", "AwaitingRetry")
-    assert told["reason"]
-    assert told["state"]["state_details"]["scheduled_time"]
+    assert (answer["status"], answer["state"]["name"]) == ("REJECT", "AwaitingRetry")
+    assert answer["reason"]
+    assert answer["state"]["state_details"]["scheduled_time"]
 
 
 def test_a_full_limit_is_a_wait(api):
     make_limit("gpu", 1, taken_by=[make_task_run("RUNNING")])
     run = make_task_run("PENDING", tags=["gpu"])
 
-    told = send(api, [step(run.id, "RUNNING")])["results"][0]
+    answer = send(api, [step(run.id, "RUNNING")])["results"][0]
 
-    assert (told["status"], told["delay_seconds"], told["state"]["type"]) == ("WAIT", 30, "PENDING")
+    assert (answer["status"], answer["delay_seconds"], answer["state"]["type"]) == ("WAIT", 30, "PENDING")
 
 
 def test_an_unknown_run_is_an_error_of_its_item_alone(api):
     flow_run = make_flow_run("RUNNING")
 
-    told = send(api, [step(uuid4(), "RUNNING"), *whole_life(flow_run)])["results"]
+    answer = send(api, [step(uuid4(), "RUNNING"), *whole_life(flow_run)])["results"]
 
-    assert (told[0]["status"], told[0]["code"]) == ("ERROR", "task_run_not_found")
-    assert [result["status"] for result in told[1:]] == ["ACCEPT"] * 3
+    assert (answer[0]["status"], answer[0]["code"]) == ("ERROR", "task_run_not_found")
+    assert [result["status"] for result in answer[1:]] == ["ACCEPT"] * 3
 
 
 def test_orders_name_a_cancelled_flow_run(api):
     flow_run = make_flow_run("CANCELLING")
     run = make_task_run("RUNNING", flow_run=flow_run)
 
-    told = send(api, [step(run.id, "COMPLETED")])
+    answer = send(api, [step(run.id, "COMPLETED")])
 
-    assert told["orders"] == {str(flow_run.id): "cancel"}
+    assert answer["orders"] == {str(flow_run.id): "cancel"}
 
 
 def test_a_lost_attempt_learns_of_it(api):
     run = make_task_run("RUNNING")
     FlowRun.objects.filter(pk=run.flow_run_id).update(epoch=2)
 
-    told = send(api, [step(run.id, "COMPLETED")], epochs={str(run.flow_run_id): 1})
+    answer = send(api, [step(run.id, "COMPLETED")], epochs={str(run.flow_run_id): 1})
 
-    assert (told["results"][0]["status"], told["results"][0]["code"]) == ("ERROR", "run_lost")
-    assert told["orders"] == {str(run.flow_run_id): "lost"}
+    assert (answer["results"][0]["status"], answer["results"][0]["code"]) == ("ERROR", "run_lost")
+    assert answer["orders"] == {str(run.flow_run_id): "lost"}
 
 
 def test_the_senders_clock_is_kept(api):
@@ -154,10 +154,10 @@ def test_the_senders_clock_is_kept(api):
 def test_a_state_without_id_comes_back_with_the_one_it_got(api):
     run = make_task_run("PENDING")
 
-    told = send(api, [{"task_run_id": str(run.id), "state": {"type": "RUNNING"}}])["results"][0]
+    answer = send(api, [{"task_run_id": str(run.id), "state": {"type": "RUNNING"}}])["results"][0]
 
-    assert (told["status"], told["state"]["type"]) == ("ACCEPT", "RUNNING")
-    assert told["state"]["id"]
+    assert (answer["status"], answer["state"]["type"]) == ("ACCEPT", "RUNNING")
+    assert answer["state"]["id"]
 
 
 def test_a_run_may_be_created_without_a_state(api):
@@ -165,9 +165,9 @@ def test_a_run_may_be_created_without_a_state(api):
     item = whole_life(flow_run)[0]
     del item["state"]
 
-    told = send(api, [item])["results"]
+    answer = send(api, [item])["results"]
 
-    assert told == [{"status": "ACCEPT"}]
+    assert answer == [{"status": "ACCEPT"}]
     assert TaskRun.objects.get().state_type is None
 
 

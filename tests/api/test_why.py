@@ -23,8 +23,8 @@ def why(api, run):
     return answer.json()
 
 
-def codes(told):
-    return [reason["code"] for reason in told["reasons"]]
+def codes(answer):
+    return [reason["code"] for reason in answer["reasons"]]
 
 
 def soon():
@@ -32,32 +32,32 @@ def soon():
 
 
 def test_a_running_run_moves(api):
-    told = why(api, make_flow_run("RUNNING"))
+    answer = why(api, make_flow_run("RUNNING"))
 
-    assert (told["moving"], told["reasons"], told["kind"]) == (True, [], "flow-run")
+    assert (answer["moving"], answer["reasons"], answer["kind"]) == (True, [], "flow-run")
 
 
 @pytest.mark.parametrize("type", ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"])
 def test_a_finished_run_waits_for_nothing(api, type):
-    told = why(api, make_flow_run(type))
+    answer = why(api, make_flow_run(type))
 
-    assert (told["moving"], codes(told)) == (False, ["finished"])
+    assert (answer["moving"], codes(answer)) == (False, ["finished"])
 
 
 def test_why_of_a_run_scheduled_for_later_names_the_time(api):
-    told = why(api, make_flow_run(make_state("SCHEDULED", scheduled_time=soon())))
+    answer = why(api, make_flow_run(make_state("SCHEDULED", scheduled_time=soon())))
 
-    assert codes(told) == ["scheduled_later"]
+    assert codes(answer) == ["scheduled_later"]
 
 
 def test_why_of_a_run_that_waits_for_a_retry_names_the_time(api):
     run = make_flow_run("RUNNING", retries=1, retry_delay=600)
     api.send(f"/flow_runs/{run.id}/set_state", {"state": {"type": "FAILED"}})
 
-    told = why(api, run)
+    answer = why(api, run)
 
-    assert codes(told) == ["awaiting_retry"]
-    assert "Attempt 1 failed" in told["reasons"][0]["text"]
+    assert codes(answer) == ["awaiting_retry"]
+    assert "Attempt 1 failed" in answer["reasons"][0]["text"]
 
 
 def test_the_history_shows_the_verdict_of_each_rule(api):
@@ -78,12 +78,12 @@ def test_a_task_run_that_waits_for_a_slot_names_who_holds_it(api, counted):
     api.send(f"/task_runs/{run.id}/set_state", {"state": {"type": "RUNNING"}})
 
     with counted("why a task run waits for a slot"):
-        told = why(api, run)
+        answer = why(api, run)
 
-    reason = next(reason for reason in told["reasons"] if reason["code"] == "waiting_for_slot")
+    reason = next(reason for reason in answer["reasons"] if reason["code"] == "waiting_for_slot")
     assert [one["id"] for one in reason["holders"]] == [str(holder.id)]
-    assert told["refusal"]["verdict"] == "WAIT"
-    assert "last_refusal" in codes(told)
+    assert answer["refusal"]["verdict"] == "WAIT"
+    assert "last_refusal" in codes(answer)
 
 
 def test_a_limit_of_zero_is_reported(api):
@@ -93,9 +93,9 @@ def test_a_limit_of_zero_is_reported(api):
 
 
 def test_why_of_a_task_run_names_a_flow_run_that_is_not_running(api):
-    told = why(api, make_task_run("PENDING", flow_run=make_flow_run("PAUSED")))
+    answer = why(api, make_task_run("PENDING", flow_run=make_flow_run("PAUSED")))
 
-    assert "flow_run_not_running" in codes(told)
+    assert "flow_run_not_running" in codes(answer)
 
 
 def test_a_run_that_must_not_overlap_names_the_other(api):
@@ -135,9 +135,9 @@ def test_why_of_an_overdue_run_names_the_obstacles_in_its_queue(api):
     )
     run = make_flow_run("SCHEDULED", flow=flow, deployment_id=deployment.id, work_queue_id=queue.id)
 
-    told = codes(why(api, run))
+    answer = codes(why(api, run))
 
-    assert told == ["due", "pool_paused", "no_agent"]
+    assert answer == ["due", "pool_paused", "no_agent"]
 
 
 def deployed(state="SCHEDULED", queue=None, **columns):
@@ -158,11 +158,11 @@ def test_a_run_in_a_full_queue_names_who_holds_its_places(api, counted):
     run = deployed(queue=queue, concurrency_limit=0)
 
     with counted("why a run waits in a full queue"):
-        told = why(api, run)
+        answer = why(api, run)
 
-    assert codes(told) == ["due", "queue_full", "pool_full", "deployment_full"]
-    assert [one["id"] for one in told["reasons"][1]["holders"]] == [str(holder.id)]
-    assert "1 of 1 slots" in told["reasons"][1]["text"]
+    assert codes(answer) == ["due", "queue_full", "pool_full", "deployment_full"]
+    assert [one["id"] for one in answer["reasons"][1]["holders"]] == [str(holder.id)]
+    assert "1 of 1 slots" in answer["reasons"][1]["text"]
 
 
 def test_why_of_a_run_with_a_fair_share_names_the_active_runs_of_its_share(api):
@@ -174,9 +174,9 @@ def test_why_of_a_run_with_a_fair_share_names_the_active_runs_of_its_share(api):
 
     FlowRun.objects.filter(pk=other.pk).update(deployment_id=run.deployment_id)
 
-    (_, told) = why(api, run)["reasons"]
-    assert told["code"] == "fair_share"
-    assert "by tag:team, and its share 'team:sales' has 1 run under way" in told["text"]
+    (_, answer) = why(api, run)["reasons"]
+    assert answer["code"] == "fair_share"
+    assert "by tag:team, and its share 'team:sales' has 1 run under way" in answer["text"]
 
 
 @pytest.mark.parametrize("generations", [1, 2])
@@ -190,10 +190,10 @@ def test_why_of_a_run_names_a_caller_that_holds_the_slot_it_waits_for(api, gener
     run = deployed(queue=queue)
     FlowRun.objects.filter(pk=run.pk).update(parent_task_run=make_task_run(flow_run=nearest))
 
-    told = why(api, run)
+    answer = why(api, run)
 
-    assert codes(told) == ["due", "queue_full", "caller_holds_place"]
-    reason = told["reasons"][2]
+    assert codes(answer) == ["due", "queue_full", "caller_holds_place"]
+    reason = answer["reasons"][2]
     assert "'caller'" in reason["text"]
     assert "'q'" in reason["text"]
     assert [one["id"] for one in reason["holders"]] == [str(caller.id)]

@@ -217,8 +217,8 @@ def test_the_default_queue_stays_as_long_as_its_pool(api):
 @pytest.mark.parametrize("path", ["/work_queues/", "/work_pools/pool/queues"])
 def test_a_queue_may_be_created_without_optional_fields(api, path):
     make_pool(api)
-    unsaid = dict.fromkeys(("description", "concurrency_limit", "priority", "filter"))
+    given = dict.fromkeys(("description", "concurrency_limit", "priority", "filter"))
 
-    made = api.send(path, {"name": "quiet", "is_paused": False, **unsaid})
+    made = api.send(path, {"name": "quiet", "is_paused": False, **given})
 
     assert (made.status_code, made.json()["description"], made.json()["concurrency_limit"]) == (201, "", None)

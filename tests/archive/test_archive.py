@@ -357,9 +357,9 @@ def test_a_batch_of_a_version_that_kept_no_events_is_read(archive: Path):
     run = ended()
     archived()
     for manifest in archive.rglob("manifest.json"):
-        said = json.loads(manifest.read_text())
-        del said["files"]["events"]
-        manifest.write_text(json.dumps(said))
+        answer = json.loads(manifest.read_text())
+        del answer["files"]["events"]
+        manifest.write_text(json.dumps(answer))
 
     kept = archived_run(run.pk)
 

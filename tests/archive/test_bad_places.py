@@ -94,9 +94,9 @@ def of_other_columns(archive: Path) -> None:
 def forged(change: Callable[[dict], object]) -> Callable[[Path], None]:
     def forge(archive: Path) -> None:
         file = file_of(archive, "manifest.json")
-        said = json.loads(file.read_text())
-        change(said)
-        file.write_text(json.dumps(said))
+        manifest = json.loads(file.read_text())
+        change(manifest)
+        file.write_text(json.dumps(manifest))
         places._places.clear()
 
     return forge
@@ -111,14 +111,14 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "missing": missing,
     "torn": torn,
     "of other columns": of_other_columns,
-    "a list for files": forged(lambda said: said.update(files=[])),
-    "no file of runs": forged(lambda said: said["files"].pop("flow_runs")),
-    "a file elsewhere": forged(lambda said: said["files"]["flow_runs"].update(name="../../secret.parquet")),
-    "a pattern for a file": forged(lambda said: said["files"]["flow_runs"].update(name="*.parquet")),
-    "a number for a name": forged(lambda said: said["files"]["flow_runs"].update(name=5)),
-    "a text for a number": forged(lambda said: said["files"]["flow_runs"].update(rows="many")),
-    "a moment without a zone": forged(lambda said: said.update(since="2026-01-01T00:00:00")),
-    "a moment that is none": forged(lambda said: said.update(since=7)),
+    "a list for files": forged(lambda manifest: manifest.update(files=[])),
+    "no file of runs": forged(lambda manifest: manifest["files"].pop("flow_runs")),
+    "a file elsewhere": forged(lambda manifest: manifest["files"]["flow_runs"].update(name="../../secret.parquet")),
+    "a pattern for a file": forged(lambda manifest: manifest["files"]["flow_runs"].update(name="*.parquet")),
+    "a number for a name": forged(lambda manifest: manifest["files"]["flow_runs"].update(name=5)),
+    "a text for a number": forged(lambda manifest: manifest["files"]["flow_runs"].update(rows="many")),
+    "a moment without a zone": forged(lambda manifest: manifest.update(since="2026-01-01T00:00:00")),
+    "a moment that is none": forged(lambda manifest: manifest.update(since=7)),
     "a list": lambda archive: (file_of(archive, "manifest.json").write_text("[]"), places._places.clear())[1],
     "nested": nested,
 }

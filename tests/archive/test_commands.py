@@ -37,7 +37,7 @@ def home_with_runs(tmp_path: Path, runs: int) -> dict[str, str]:
     return {"ORION_ARCHIVE_PATH": str(tmp_path / "archive")}
 
 
-def said(home: Path, *words: str, **more: str):
+def answer_of(home: Path, *words: str, **more: str):
     answer = orion(home, "archive", *words, "-o", "json", **more)
     assert answer.returncode == 0, answer.stderr
     return json.loads(answer.stdout)
@@ -50,31 +50,31 @@ def ids_in(home: Path) -> set[str]:
 
 def test_runs_are_moved_listed_shown_and_verified(tmp_path: Path):
     where = home_with_runs(tmp_path, 3)
-    assert said(tmp_path, "run", "--older-than", "0.001s", "--dry-run", **where) == {"flow_runs": 3}
+    assert answer_of(tmp_path, "run", "--older-than", "0.001s", "--dry-run", **where) == {"flow_runs": 3}
 
-    moved = said(tmp_path, "run", "--older-than", "0.001s", "--yes", **where)
+    moved = answer_of(tmp_path, "run", "--older-than", "0.001s", "--yes", **where)
 
     assert (moved["flow_runs"], moved["task_runs"]) == (3, 6)
     assert ids_in(tmp_path) == set()
-    assert [day["flow_runs"] for day in said(tmp_path, "ls", **where)] == [3]
-    listed = said(tmp_path, "runs", "--flow", "small", "--state", "completed", **where)
+    assert [day["flow_runs"] for day in answer_of(tmp_path, "ls", **where)] == [3]
+    listed = answer_of(tmp_path, "runs", "--flow", "small", "--state", "completed", **where)
     assert len(listed) == 3
     assert all(one["archived"] for one in listed)
-    shown = said(tmp_path, "inspect", listed[0]["id"], **where)
+    shown = answer_of(tmp_path, "inspect", listed[0]["id"], **where)
     assert [[state["type"] for state in task["states"]][-1] for task in shown["task_runs"]] == ["COMPLETED"] * 2
-    assert said(tmp_path, "verify", **where) == {"batches": 1, "flaws": []}
+    assert answer_of(tmp_path, "verify", **where) == {"batches": 1, "flaws": []}
 
 
 def test_runs_are_restored_by_their_ids_or_by_their_day(tmp_path: Path):
     where = home_with_runs(tmp_path, 3)
-    said(tmp_path, "run", "--older-than", "0.001s", "--yes", **where)
-    (day,) = said(tmp_path, "ls", **where)
-    one = said(tmp_path, "runs", **where)[0]["id"]
+    answer_of(tmp_path, "run", "--older-than", "0.001s", "--yes", **where)
+    (day,) = answer_of(tmp_path, "ls", **where)
+    one = answer_of(tmp_path, "runs", **where)[0]["id"]
 
-    by_id = said(tmp_path, "restore", one, **where)
+    by_id = answer_of(tmp_path, "restore", one, **where)
     after_one = len(ids_in(tmp_path))
-    by_day = said(tmp_path, "restore", "--day", day["day"], "--keep", "1d", **where)
-    moved = said(tmp_path, "run", "--older-than", "0.001s", "--yes", **where)
+    by_day = answer_of(tmp_path, "restore", "--day", day["day"], "--keep", "1d", **where)
+    moved = answer_of(tmp_path, "run", "--older-than", "0.001s", "--yes", **where)
     purged = orion(tmp_path, "database", "purge", "--older-than", "0.001s", "--yes", "-o", "json", **where)
     both, none = (orion(tmp_path, "archive", "restore", *words, **where) for words in ([one, "--day", "x"], []))
 
@@ -112,14 +112,14 @@ def test_an_archive_that_is_killed_again_and_again_loses_nothing(tmp_path: Path)
         running.kill()
         running.wait()
 
-        listed = said(tmp_path, "runs", "--limit", "1000", **where)
+        listed = answer_of(tmp_path, "runs", "--limit", "1000", **where)
         assert len(ids_in(tmp_path)) + len(listed) >= number
         assert len({one["id"] for one in listed}) == len(listed)
 
-    said(tmp_path, "run", "--older-than", "0.001s", "--yes", **where)
+    answer_of(tmp_path, "run", "--older-than", "0.001s", "--yes", **where)
 
     assert ids_in(tmp_path) == set()
-    listed = said(tmp_path, "runs", "--limit", "1000", **where)
+    listed = answer_of(tmp_path, "runs", "--limit", "1000", **where)
     assert len(listed) == len({one["id"] for one in listed}) == number
-    assert said(tmp_path, "verify", **where)["flaws"] == []
+    assert answer_of(tmp_path, "verify", **where)["flaws"] == []
     assert os.path.exists(where["ORION_ARCHIVE_PATH"])

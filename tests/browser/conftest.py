@@ -30,7 +30,7 @@ class Shown:
 @pytest.fixture(scope="session")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     with running_server(tmp_path_factory.mktemp("home")) as server:
-        yield told(server)
+        yield reported(server)
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +58,7 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-def told(server: RunningServer) -> Shown:
+def reported(server: RunningServer) -> Shown:
     """One flow run that failed after two tasks, with logs, and one that runs."""
     flow = post(server, "/flows/", name="a-flow-with-quite-a-long-name-for-a-small-screen")["id"]
     run = post(server, "/flow_runs/", flow_id=flow, tags=["prod", "daily"], parameters={"day": "2026-11-20"})["id"]

@@ -94,7 +94,7 @@ class Tab:
             topics = sorted(set().union(*(topics for topics, *_ in self.parts)))
             self._wire.send_json({"topics": topics, "since": self.place})
             while not self._is_over:
-                message = self._wire.hear_json()
+                message = self._wire.next_json()
                 changed = set(message.get("changed", ()))
                 for topics, name, query in self.parts:
                     if message.get("all") or changed & topics:

@@ -57,9 +57,9 @@ def test_pages_fit_their_screen_in_silence(chromium: Browser, server: RunningSer
         color_scheme="dark" if scheme == "dark" else "light",
     )
     page = context.new_page()
-    said: list[str] = []
-    page.on("console", lambda one: said.append(one.text) if one.type in {"error", "warning"} else None)
-    page.on("pageerror", lambda error: said.append(str(error)))
+    messages: list[str] = []
+    page.on("console", lambda one: messages.append(one.text) if one.type in {"error", "warning"} else None)
+    page.on("pageerror", lambda error: messages.append(str(error)))
 
     wide = []
     for path in PAGES:
@@ -68,7 +68,7 @@ def test_pages_fit_their_screen_in_silence(chromium: Browser, server: RunningSer
             wide.append(path)
     context.close()
 
-    assert (wide, said) == ([], [])
+    assert (wide, messages) == ([], [])
 
 
 def test_the_sidebar_is_closed_on_narrow_screens_until_it_is_opened(chromium: Browser, server: RunningServer):

@@ -45,10 +45,12 @@ def test_the_console_stays_silent_on_every_page(chromium: Browser, request: pyte
     house: House = request.getfixturevalue(f"{text}_house")
     context = chromium.new_context(base_url=house.address, viewport={"width": 1440, "height": 800})
     page = context.new_page()
-    said: list[str] = []
-    page.on("console", lambda one: said.append(f"{page.url}: {one.text}") if one.type in {"error", "warning"} else None)
-    page.on("pageerror", lambda error: said.append(f"{page.url}: {error}"))
-    page.on("dialog", lambda dialog: (said.append(f"{page.url}: a dialog"), dialog.dismiss()))
+    messages: list[str] = []
+    page.on(
+        "console", lambda one: messages.append(f"{page.url}: {one.text}") if one.type in {"error", "warning"} else None
+    )
+    page.on("pageerror", lambda error: messages.append(f"{page.url}: {error}"))
+    page.on("dialog", lambda dialog: (messages.append(f"{page.url}: a dialog"), dialog.dismiss()))
 
     seen = 0
     for path in house.everywhere:
@@ -57,7 +59,7 @@ def test_the_console_stays_silent_on_every_page(chromium: Browser, request: pyte
             seen += 1
     context.close()
 
-    assert said == []
+    assert messages == []
     assert seen > 60
 
 

@@ -26,23 +26,23 @@ def file(shown: Shown, tmp_path: Path) -> Path:
 def opened(chromium: Browser, file: Path, width: int, scheme: str) -> tuple[Page, list[str]]:
     context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = context.new_page()
-    said: list[str] = []
-    page.on("console", lambda one: said.append(one.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda one: None if one.url.startswith(file.as_uri()) else said.append(one.url))
+    messages: list[str] = []
+    page.on("console", lambda one: messages.append(one.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    page.on("request", lambda one: None if one.url.startswith(file.as_uri()) else messages.append(one.url))
     page.goto(file.as_uri())
-    return page, said
+    return page, messages
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1440, "dark"), (320, "light")])
 def test_the_file_shows_the_run_and_asks_for_nothing(chromium: Browser, file: Path, width: int, scheme: str):
-    page, said = opened(chromium, file, width, scheme)
+    page, messages = opened(chromium, file, width, scheme)
 
     expect(page.locator("h1")).to_have_count(1)
     expect(page.get_by_role("heading", name="Timeline")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.evaluate("getComputedStyle(document.querySelector('.facts')).display") != "block"
-    assert said == []
+    assert messages == []
     page.context.close()
 
 

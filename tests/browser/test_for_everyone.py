@@ -23,8 +23,8 @@ HALF_OF_THE_SCREEN = 128
 
 
 @contextmanager
-def looking(chromium: Browser, house: House, **wishes: Any) -> Iterator[Page]:
-    with chromium.new_context(base_url=house.address, **wishes) as context:
+def looking(chromium: Browser, house: House, **options: Any) -> Iterator[Page]:
+    with chromium.new_context(base_url=house.address, **options) as context:
         context.add_init_script(path=Path(__file__).with_name("everyone.js"))
         yield context.new_page()
 
@@ -95,12 +95,12 @@ def flaws_of_a_walk(page: Page) -> list[str]:
 
 @pytest.mark.parametrize("walk", WALKS)
 @pytest.mark.parametrize(
-    ("what", "wish"), [("moving", {"reduced_motion": "reduce"}), ("pale", {"forced_colors": "active"})]
+    ("what", "options"), [("moving", {"reduced_motion": "reduce"}), ("pale", {"forced_colors": "active"})]
 )
 def test_pages_respect_preferences_for_motion_and_colours(
-    chromium: Browser, plain_house: House, walk: str, what: str, wish: dict[str, Any]
+    chromium: Browser, plain_house: House, walk: str, what: str, options: dict[str, Any]
 ):
-    with looking(chromium, plain_house, **wish) as page:
+    with looking(chromium, plain_house, **options) as page:
         found = {path: page.evaluate(f"everyone.{what}()") for path in shown_pages(page, plain_house, walk)}
 
     seen = [f"{path}: {marks}" for path, marks in found.items() if marks]

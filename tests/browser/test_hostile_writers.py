@@ -105,18 +105,18 @@ def signed_in(chromium: Browser, address: str, role: str, below: str = "") -> Pa
 MAKERS_LOGO = "https://cdn.redoc.ly/redoc/logo-mini.svg"
 
 
-def what_is_said(page: Page) -> list[str]:
+def console_messages(page: Page) -> list[str]:
     """Collect what the console says from now on, and dialogs, which nothing of ours opens."""
-    said: list[str] = []
+    messages: list[str] = []
 
-    def hear(message: ConsoleMessage) -> None:
+    def note(message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"} and MAKERS_LOGO not in message.text:
-            said.append(f"{page.url}: {message.text}")
+            messages.append(f"{page.url}: {message.text}")
 
-    page.on("console", hear)
-    page.on("pageerror", lambda error: said.append(f"{page.url}: {error}"))
-    page.on("dialog", lambda dialog: (said.append(f"{page.url}: a dialog"), dialog.dismiss()))
-    return said
+    page.on("console", note)
+    page.on("pageerror", lambda error: messages.append(f"{page.url}: {error}"))
+    page.on("dialog", lambda dialog: (messages.append(f"{page.url}: a dialog"), dialog.dismiss()))
+    return messages
 
 
 def what_got_through(page: Page) -> list[str]:
@@ -134,7 +134,7 @@ def test_no_name_runs_as_a_script_on_any_page_for_any_user(
     chromium: Browser, evil_house_with_users: House, role: str, walk: str
 ):
     page = signed_in(chromium, evil_house_with_users.address, role)
-    said, wrong, seen = what_is_said(page), list[str](), 0
+    messages, wrong, seen = console_messages(page), list[str](), 0
 
     for path in evil_house_with_users.paths(walk):
         if is_page(page.context, path):
@@ -142,7 +142,7 @@ def test_no_name_runs_as_a_script_on_any_page_for_any_user(
             wrong += what_got_through(page)
             seen += 1
 
-    assert (wrong, said) == ([], [])
+    assert (wrong, messages) == ([], [])
     assert seen >= 5
     page.context.close()
 
@@ -155,7 +155,7 @@ def test_no_name_runs_as_a_script_on_any_page_for_any_user(
 @pytest.mark.timeout(900)
 def test_nothing_that_others_wrote_runs(chromium: Browser, written: Written, role: str, most: int):
     page = signed_in(chromium, written.address, role)
-    said = what_is_said(page)
+    messages = console_messages(page)
     run = f"{written.address}/runs/{written.runs[0]}"
     ahead = [f"{run}?tab={tab}" for tab in ("log", "tasks", "artifacts", "parameters", "graph", "history")]
     ahead += [f"{written.address}{path}" for path in ("/runs", "/artifacts", "/audit", "/search?q=img", "/deployments")]
@@ -176,6 +176,6 @@ def test_nothing_that_others_wrote_runs(chromium: Browser, written: Written, rol
         wrong += what_got_through(page)
         ahead += [one for one in page.evaluate(LINKS) if isinstance(one, str)]
 
-    assert (wrong, said) == ([], [])
+    assert (wrong, messages) == ([], [])
     assert len(seen) == most or not ahead
     page.context.close()

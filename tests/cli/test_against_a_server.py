@@ -70,8 +70,8 @@ def test_a_run_that_is_retried_here_is_not_treated_as_that_of_the_process_before
 def test_the_doctor_compares_versions_and_clocks(orion):
     findings = json.loads(orion("doctor", "--json").out)
 
-    told = {finding["check"]: finding["verdict"] for finding in findings}
-    assert (told["api"], told["clock"]) == ("ok", "ok")
+    given = {finding["check"]: finding["verdict"] for finding in findings}
+    assert (given["api"], given["clock"]) == ("ok", "ok")
 
 
 def test_an_address_can_be_a_setting_of_a_profile(server_url, tmp_path):

@@ -73,12 +73,12 @@ def test_a_schedule_of_a_program_has_every_field():
 class OneDeployment:
     """An API that knows one deployment and returns every field of it."""
 
-    def __init__(self, told: dict[str, Any]) -> None:
-        self.told = told
+    def __init__(self, expected: dict[str, Any]) -> None:
+        self.stored = expected
 
     def pages(self, things: Collection[Any], body: Any, most: int) -> list[dict[str, Any]]:
         assert things is DEPLOYMENTS
-        return [self.told]
+        return [self.stored]
 
 
 FLOW, BLOCK = str(UUID(int=1)), str(UUID(int=2))
@@ -86,15 +86,15 @@ FLOW, BLOCK = str(UUID(int=1)), str(UUID(int=2))
 
 def test_importing_copies_every_field():
     schedule = {name: f"its {name}" for name in ScheduleCreate.model_fields}
-    told = {**{name: f"its {name}" for name in FIELDS}, "id": str(UUID(int=3)), "name": "prod", "flow_id": FLOW}
-    told |= {"schedules": [schedule], "job_variables": {"image": "x"}, **dict.fromkeys(BLOCKS, BLOCK)}
-    world = World(OneDeployment(told), {"flow": {}, "block": {}}, {FLOW: "etl", BLOCK: "docker/big"})  # type: ignore[arg-type]
+    given = {**{name: f"its {name}" for name in FIELDS}, "id": str(UUID(int=3)), "name": "prod", "flow_id": FLOW}
+    given |= {"schedules": [schedule], "job_variables": {"image": "x"}, **dict.fromkeys(BLOCKS, BLOCK)}
+    world = World(OneDeployment(given), {"flow": {}, "block": {}}, {FLOW: "etl", BLOCK: "docker/big"})  # type: ignore[arg-type]
 
     (thing,) = READERS["deployment"](world)
 
     assert {name.removesuffix("_id") for name in FIELDS} - thing.body.keys() == set()
     assert {name: thing.body[name] for name in FIELDS if name not in BLOCKS} == {
-        name: told[name] for name in FIELDS if name not in BLOCKS
+        name: given[name] for name in FIELDS if name not in BLOCKS
     }
     assert (thing.body["storage_document"], thing.body["infrastructure_document"]) == ("docker/big", "docker/big")
 
@@ -119,9 +119,9 @@ class Watched(dict[str, Any]):
 
 
 def test_inspecting_shows_every_field(monkeypatch: pytest.MonkeyPatch):
-    told = {one.serialization_alias or name: None for name, one in Deployment.model_fields.items()}
-    told |= {"id": "id", "tags": [], "schedules": [], "paused": False, "updated": "2030-01-01T00:00:00+00:00"}
-    deployment = Watched(told, parameter_openapi_schema={"properties": {"day": {"type": "string"}}})
+    given = {one.serialization_alias or name: None for name, one in Deployment.model_fields.items()}
+    given |= {"id": "id", "tags": [], "schedules": [], "paused": False, "updated": "2030-01-01T00:00:00+00:00"}
+    deployment = Watched(given, parameter_openapi_schema={"properties": {"day": {"type": "string"}}})
 
     monkeypatch.setattr(resource, "full_name", lambda api, found: "etl/prod")
     session: Any = SimpleNamespace(api=None, clock=Clock(NOON, UTC))

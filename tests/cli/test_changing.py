@@ -70,9 +70,9 @@ def test_watching_follows_a_run_of_another_process(home, orion):
 
     process.communicate(timeout=60)
     assert answer.code == 0, answer.err
-    told = [answer.out.find(words) for words in ("Pending", "Running", "begins", "Ended as", "✓ Completed")]
-    assert -1 not in told, answer.out
-    assert told == sorted(told), answer.out
+    places = [answer.out.find(words) for words in ("Pending", "Running", "begins", "Ended as", "✓ Completed")]
+    assert -1 not in places, answer.out
+    assert places == sorted(places), answer.out
 
 
 def test_watching_ends_with_exit_9_when_its_time_is_up(home, orion):
@@ -170,11 +170,11 @@ def test_watching_a_retried_run_shows_its_attempts_in_order(orion, tmp_path):
     file.write_text("here")
     orion("fr", "retry", "twice", "--entrypoint", "shop.py:mending")
 
-    told = orion("fr", "watch", "twice").out
+    places = orion("fr", "watch", "twice").out
 
-    ends = [told.find("✗ Failed"), told.rfind("▶ Running"), told.find("✓ Completed")]
-    assert -1 not in ends, told
-    assert ends == sorted(ends), told
+    ends = [places.find("✗ Failed"), places.rfind("▶ Running"), places.find("✓ Completed")]
+    assert -1 not in ends, places
+    assert ends == sorted(ends), places
 
 
 def test_retry_explains_what_it_needs(orion):

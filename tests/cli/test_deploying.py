@@ -297,7 +297,7 @@ def test_run_is_asked_for_with_parameters_and_a_time(orion):
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "expected"),
     [
         (["-p", "limt=3"], 2, "did you mean limit?"),
         (["-p", "limit=lots"], 6, "not of type 'integer'"),
@@ -306,13 +306,13 @@ def test_run_is_asked_for_with_parameters_and_a_time(orion):
         (["--wait", "--timeout", "0s"], 9, "still active"),
     ],
 )
-def test_run_that_cannot_be_is_refused(orion, words, code, told):
+def test_run_that_cannot_be_is_refused(orion, words, code, expected):
     orion("deploy")
 
     answer = orion("dep", "run", "etl/prod", *words)
 
     assert answer.code == code
-    assert told in answer.err
+    assert expected in answer.err
 
 
 def test_deployment_with_several_schedules_is_paused_and_resumed(orion):

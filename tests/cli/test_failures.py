@@ -54,7 +54,7 @@ def test_an_impossible_path_is_an_error_of_one_sentence(orion, words):
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "expected"),
     [
         (("variable", "unset", ""), 5, "There is no variable ''."),
         (("work-pool", "pause", "/"), 5, "There is no work pool '/'."),
@@ -62,11 +62,11 @@ def test_an_impossible_path_is_an_error_of_one_sentence(orion, words):
         (("work-queue", "set-concurrency-limit", "\udcff", "1"), 2, "not UTF-8"),
     ],
 )
-def test_impossible_names_are_errors_of_one_sentence(orion, words, code, said):
+def test_impossible_names_are_errors_of_one_sentence(orion, words, code, expected):
     answer = orion(*words)
 
     assert answer.code == code
-    assert said in answer.err
+    assert expected in answer.err
 
 
 @pytest.mark.parametrize(

@@ -118,18 +118,18 @@ def test_unknown_command_that_a_group_has_is_found_there(orion_here, typed, mean
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (["concurrency-limit", "create", "gpu", "x"], "'x' is not a whole number."),
         (["flow-run", "ls", "--limit", "x"], "'x' is not a whole number."),
         (["calendar", "create", "a", "--day", "2026-02-30"], "'2026-02-30' is not a day; write it as 2026-12-24."),
     ],
 )
-def test_a_value_of_the_wrong_type_is_explained_in_plain_words(orion_here, words, said):
+def test_a_value_of_the_wrong_type_is_explained_in_plain_words(orion_here, words, expected):
     answer = orion_here(*words)
 
     assert answer.code == 2
-    assert said in answer.err
+    assert expected in answer.err
 
 
 def test_unknown_command_of_a_group_proposes_near_ones(orion_here):

@@ -266,16 +266,16 @@ def test_an_unreachable_server_is_named(orion: Companion) -> None:
 class Odd(BaseHTTPRequestHandler):
     """A server that gives its version as Prefect 2 does, and answers every other request with `said`."""
 
-    said = b""
+    body_of_answer = b""
 
     def do_GET(self) -> None:
-        self.tell(b'"0.8.4"')
+        self.reply(b'"0.8.4"')
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
-        self.tell(self.said)
+        self.reply(self.body_of_answer)
 
-    def tell(self, body: bytes) -> None:
+    def reply(self, body: bytes) -> None:
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -285,9 +285,9 @@ class Odd(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.mark.parametrize("said", [b"<html>", b'{"x": 1}', b'[{"name": null}, 5]', b""])
-def test_an_odd_answer_of_a_server_is_reported_in_one_sentence(orion: Companion, said: bytes) -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), type("Said", (Odd,), {"said": said})) as server:
+@pytest.mark.parametrize("expected", [b"<html>", b'{"x": 1}', b'[{"name": null}, 5]', b""])
+def test_an_odd_answer_of_a_server_is_reported_in_one_sentence(orion: Companion, expected: bytes) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), type("Said", (Odd,), {"body_of_answer": expected})) as server:
         Thread(target=server.serve_forever, daemon=True).start()
 
         answer = orion(
@@ -307,7 +307,7 @@ class Listed(Odd):
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         found = next((ones for path, ones in self.lists.items() if self.path.endswith(path)), [])
-        self.tell(json.dumps(found[asked.get("offset", 0) :]).encode())
+        self.reply(json.dumps(found[asked.get("offset", 0) :]).encode())
 
 
 def test_objects_with_unreadable_names_are_left_out_with_a_note(orion: Companion) -> None:

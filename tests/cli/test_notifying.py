@@ -152,7 +152,7 @@ def test_notifications_are_paused_resumed_and_deleted(orion, receiver: Receiver)
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "expected"),
     [
         (("slak", "http://h"), 2, "did you mean slack"),
         (("slack", "ftp://h"), 2, "does not begin with http"),
@@ -167,13 +167,13 @@ def test_notifications_are_paused_resumed_and_deleted(orion, receiver: Receiver)
         ((), 2, "--block"),
     ],
 )
-def test_invalid_objects_are_refused_and_nothing_is_left(orion, words, code, said):
+def test_invalid_objects_are_refused_and_nothing_is_left(orion, words, code, expected):
     orion("block", "create", "string/text", "value=x")
 
     answer = orion("notify", "create", *words)
 
     assert answer.code == code
-    assert said in answer.err
+    assert expected in answer.err
     assert listed(orion, "notify", "ls") == []
 
 
@@ -238,7 +238,7 @@ def test_an_automation_is_created_from_a_file_and_again_from_what_it_prints(orio
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (("x", "--on", "failed"), "Say what to do"),
         (("x", "--cancel"), "Say when"),
@@ -250,11 +250,11 @@ def test_an_automation_is_created_from_a_file_and_again_from_what_it_prints(orio
         (("--on", "failed", "--cancel"), "Name the automation"),
     ],
 )
-def test_an_automation_that_is_not_described_is_refused(orion, words, said):
+def test_an_automation_that_is_not_described_is_refused(orion, words, expected):
     answer = orion("automation", "create", *words)
 
     assert answer.code == 2
-    assert said in answer.err
+    assert expected in answer.err
 
 
 def test_an_automation_is_tried_paused_logged_and_deleted(orion, receiver: Receiver):
@@ -291,7 +291,7 @@ def test_blocks_are_created_from_files_and_fields_and_their_secrets_stay_masked(
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "expected"),
     [
         (("slak-webhook/x",), 5, "did you mean slack-webhook"),
         (("slack-webhook",), 2, "TYPE/NAME"),
@@ -300,16 +300,16 @@ def test_blocks_are_created_from_files_and_fields_and_their_secrets_stay_masked(
         (("slack-webhook/x", "--values", "@nowhere.json"), 5, "no file"),
     ],
 )
-def test_blocks_that_cannot_be_created_are_explained(orion, words, code, said):
+def test_blocks_that_cannot_be_created_are_explained(orion, words, code, expected):
     answer = orion("block", "create", *words)
 
     assert answer.code == code
-    assert said in answer.err
+    assert expected in answer.err
 
 
 def test_custom_types_are_registered_shown_and_deleted(orion, folder: Path):
-    told = {"slug": "login", "fields": {"properties": {"user": {}, "password": {}}, "secret_fields": ["password"]}}
-    (folder / "login.json").write_text(json.dumps(told))
+    given = {"slug": "login", "fields": {"properties": {"user": {}, "password": {}}, "secret_fields": ["password"]}}
+    (folder / "login.json").write_text(json.dumps(given))
 
     made = orion("block", "register", "login.json")
     filled = orion("block", "create", "login/db", "user=ada", "password=x")

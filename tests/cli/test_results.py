@@ -226,12 +226,12 @@ def test_purge_of_orphans_spares_results_of_archived_runs_by_default(orion: Orio
     with companion(results.parent, results.parent.parent, **archive) as archiving:
         refused = archiving("result", "purge", "--orphans", "--yes")
         after = {file.name for file in results.iterdir()}
-        told = archiving("result", "purge", "--orphans", "--and-archived", "--yes")
+        found = archiving("result", "purge", "--orphans", "--and-archived", "--yes")
 
     assert refused.code == 2
     assert "This server moves runs to an archive, and does not list their results." in refused.err
     assert after == before
-    assert "Deleted 1 result" in told.err
+    assert "Deleted 1 result" in found.err
 
 
 def test_pickles_of_before_are_sealed_after_a_question(orion: Orion, results: Path):

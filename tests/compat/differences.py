@@ -28,12 +28,12 @@ def main() -> int:
     run = f"cmp{uuid4().hex[:6]}"
     both = Server(asked.theirs, run), Server(asked.ours, run)
     counts: Counter[str] = Counter()
-    for told in (*answers(*both), *odd_fields(*both, strict=asked.strict), *judged(*both)):
+    for answer in (*answers(*both), *odd_fields(*both, strict=asked.strict), *judged(*both)):
         counts["asked"] += 1
-        if told:
+        if answer:
             counts["different"] += 1
-            print(told)
-        counts["broken"] += told.startswith("BROKEN")
+            print(answer)
+        counts["broken"] += answer.startswith("BROKEN")
     print(f"{counts['asked']} asked, {counts['different']} answered differently, {counts['broken']} broken")
     return 1 if counts["broken"] else 0
 
@@ -47,9 +47,9 @@ def odd_fields(theirs: Server, ours: Server, *, strict: bool) -> Iterator[str]:
     """Only whether each takes or refuses what is odd."""
     for good in (*CHANGED, *FILTERED):
         for place, asked in with_odd_fields(good):
-            (a, _), (b, told) = theirs.ask(asked), ours.ask(asked)
+            (a, _), (b, found) = theirs.ask(asked), ours.ask(asked)
             worse = b >= 500 or (a < REFUSED <= b) or (strict and b < REFUSED <= a)
-            yield f"{_word(b)} {asked.call} {place}: {a}, ours {b} {str(told)[:200]}" if worse else ""
+            yield f"{_word(b)} {asked.call} {place}: {a}, ours {b} {str(found)[:200]}" if worse else ""
 
 
 def judged(theirs: Server, ours: Server) -> Iterator[str]:
@@ -60,10 +60,10 @@ def judged(theirs: Server, ours: Server) -> Iterator[str]:
 
 
 def compared(theirs: Server, ours: Server, asked: Asked, note: str = "") -> str:
-    (a, told), (b, own) = theirs.ask(asked), ours.ask(asked)
+    (a, shown), (b, own) = theirs.ask(asked), ours.ask(asked)
     if a != b:
         return f"{_word(b)} {note}{asked.call} {asked.body}: {a}, ours {b} {str(own)[:200]}"
-    found = differences(theirs.plain(told), ours.plain(own)) if a < REFUSED else []
+    found = differences(theirs.plain(shown), ours.plain(own)) if a < REFUSED else []
     return "\n    ".join([f"OTHER {note}{asked.call}", *found]) if found else ""
 
 

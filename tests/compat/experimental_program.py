@@ -33,7 +33,7 @@ def reporting() -> None:
     emit_event("trial.inside", resource={"prefect.resource.id": "trial.flow"})
 
 
-async def heard() -> list[str]:
+async def received_names() -> list[str]:
     names: list[str] = []
     emit_event("trial.before", resource={"prefect.resource.id": "trial.1"}, payload={"degrees": 3})
     everything = EventFilter(event=EventNameFilter(prefix=["trial."]))
@@ -49,7 +49,7 @@ async def heard() -> list[str]:
 def main() -> None:
     match sys.argv[1]:
         case "emit":
-            names = asyncio.run(asyncio.wait_for(heard(), 60))
+            names = asyncio.run(asyncio.wait_for(received_names(), 60))
             reporting()
             print(json.dumps(names))
         case "call":

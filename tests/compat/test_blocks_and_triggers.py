@@ -25,8 +25,8 @@ pytestmark = [pytest.mark.slow, needs_client]
 @pytest.fixture
 def client(server: RunningServer, tmp_path: Path) -> dict[str, str]:
     """The environment of the other client; it offers automations of servers of its own kind behind this switch."""
-    told = {"API_URL": f"http://127.0.0.1:{server.port}/api", "HOME": str(tmp_path), "EXPERIMENTAL_EVENTS": "true"}
-    return {**os.environ, "COLUMNS": "200", **{f"PREFECT_{name}": value for name, value in told.items()}}
+    given = {"API_URL": f"http://127.0.0.1:{server.port}/api", "HOME": str(tmp_path), "EXPERIMENTAL_EVENTS": "true"}
+    return {**os.environ, "COLUMNS": "200", **{f"PREFECT_{name}": value for name, value in given.items()}}
 
 
 def run(client: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
@@ -51,8 +51,8 @@ def prefect(client: dict[str, str], *words: str) -> str:
 
 
 def ask(server: RunningServer, path: str, body: Any) -> Any:
-    told = {"Content-Type": "application/json"}
-    status, _, answer = server.request("POST", path, json.dumps(body).encode(), told)
+    given = {"Content-Type": "application/json"}
+    status, _, answer = server.request("POST", path, json.dumps(body).encode(), given)
     assert status < 300, answer
     return json.loads(answer) if answer else None
 
@@ -72,12 +72,12 @@ def test_block_types_are_listed_made_known_and_protected(client: dict[str, str])
 
 
 def test_blocks_are_saved_loaded_and_deleted(client: dict[str, str]) -> None:
-    told = program(client, "blocks")
+    found = program(client, "blocks")
     listed = prefect(client, "block", "ls")
     inspected = prefect(client, "block", "inspect", "slack-webhook/team")
     prefect(client, "block", "delete", "slack-webhook/team")
 
-    assert told == {"url": "https://hooks.example.org/T1", "teams": ["ops"], "key": "second"}
+    assert found == {"url": "https://hooks.example.org/T1", "teams": ["ops"], "key": "second"}
     assert all(name in listed for name in ("slack-webhook/team", "opsgenie-webhook/pager", "account/mine"))
     assert "hooks.example.org" not in inspected
     assert run(client, "prefect", "block", "inspect", "slack-webhook/team").returncode == 1

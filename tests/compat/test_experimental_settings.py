@@ -69,10 +69,10 @@ def ask(server: RunningServer, path: str, body: Any) -> Any:
 
 
 def test_events_are_emitted_followed_and_found(server: RunningServer, environment: dict[str, str]):
-    heard = run("emit", environment)
+    answer = run("emit", environment)
 
     found = ask(server, "/api/events/filter", {"filter": {"event": {"prefix": ["trial."]}}})
-    assert heard == ["trial.before", "trial.after"]
+    assert answer == ["trial.before", "trial.after"]
     assert {one["event"] for one in found["events"]} == {"trial.before", "trial.after", "trial.inside"}
     [before] = [one for one in found["events"] if one["event"] == "trial.before"]
     assert before["payload"] == {"degrees": 3}

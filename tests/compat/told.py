@@ -32,7 +32,7 @@ class Server:
     def ask(self, asked: Asked) -> tuple[int, Any]:
         new = f"{self._run}x{next(self._numbers)}"
         path, body = self._filled(asked.path, new), self._filled(asked.body, new)
-        status, answer = self._said(asked.method, path, body)
+        status, answer = self._answer(asked.method, path, body)
         if asked.keep and isinstance(answer, dict) and "id" in answer:
             self._ids[asked.keep] = answer["id"]
         return status, answer
@@ -65,7 +65,7 @@ class Server:
                     value = value.replace(f"${name}", known[name])
         return value
 
-    def _said(self, method: str, path: str, body: Any) -> tuple[int, Any]:
+    def _answer(self, method: str, path: str, body: Any) -> tuple[int, Any]:
         content = None if body is None else json.dumps(body)
         headers = {"Content-Type": "application/json", "X-PREFECT-API-VERSION": "0.8.4"}
         try:
@@ -75,7 +75,7 @@ class Server:
         except OSError:
             # A server that closed a quiet connection is asked again on the next one.
             self._connection.close()
-            return self._said(method, path, body)
+            return self._answer(method, path, body)
         try:
             return response.status, json.loads(raw or b"null")
         except ValueError:

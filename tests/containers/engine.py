@@ -154,7 +154,7 @@ class Engine(StandIn):
                 with self.lock:
                     self.containers.pop(one.name, None)
                     self.removed.append(one.name)
-                self._tell(one, "destroy")
+                self._notify(one, "destroy")
                 request.send(204)
 
     def _start(self, request: Handler, one: Container) -> None:
@@ -171,13 +171,13 @@ class Engine(StandIn):
             request.send(400, {"message": f"OCI runtime create failed: exec: {error}: unknown"})
             return
         one.state |= {"Status": "running", "Running": True, "StartedAt": _now()}
-        self._tell(one, "start")
+        self._notify(one, "start")
         request.send(204)
 
     def _ended(self, one: Container, code: int) -> None:
         with self.lock:
             one.state |= {"Status": "exited", "Running": False, "Paused": False, "ExitCode": code, "FinishedAt": _now()}
-        self._tell(one, "die")
+        self._notify(one, "die")
 
     def _kill(self, request: Handler, one: Container, number: int) -> None:
         if one.state["Status"] not in ("running", "paused") or one.process is None:
@@ -206,7 +206,7 @@ class Engine(StandIn):
 
     # --- events ---
 
-    def _tell(self, one: Container, action: str) -> None:
+    def _notify(self, one: Container, action: str) -> None:
         attributes = {**one.labels, "name": one.name, "image": one.body["Image"]}
         event = {
             "Type": "container", "Action": action, "Actor": {"ID": one.id, "Attributes": attributes},

@@ -23,8 +23,8 @@ def test_a_run_executes_completely_in_a_container(
 
     assert api.until_ended(run)["name"] == "Completed", api.logs(run)
     assert api.history(run) == ["Scheduled", "Pending", "Running", "Completed"]
-    eventually(lambda: engine.removed == [f"orion-{run}-1"], lambda: agent.said)
-    assert "ended as Completed" in agent.said
+    eventually(lambda: engine.removed == [f"orion-{run}-1"], lambda: agent.output)
+    assert "ended as Completed" in agent.output
 
 
 def test_the_container_has_limits_labels_and_its_order_in_the_environment(
@@ -70,8 +70,8 @@ def test_an_agent_that_is_killed_adopts_its_container_and_nothing_runs_twice(
     assert api.until_ended(run)["name"] == "Completed"
     assert mark.read_text() == "began\nended\n"
     assert api.history(run) == ["Scheduled", "Pending", "Running", "Completed"]
-    assert "was started before this agent was restarted" in second.said
-    eventually(lambda: engine.removed == [f"orion-{run}-1"], lambda: second.said)
+    assert "was started before this agent was restarted" in second.output
+    eventually(lambda: engine.removed == [f"orion-{run}-1"], lambda: second.output)
 
 
 def test_a_container_that_died_while_no_agent_was_there_is_reported_with_its_cause(
@@ -103,7 +103,7 @@ def test_an_agent_that_is_asked_to_stop_hands_its_containers_to_its_next_start(
 
     first.signal(signal.SIGTERM)
     assert first.ended() == 0
-    assert "continues" in first.said
+    assert "continues" in first.output
     start_docker_agent("--name", "smith")
     (tmp_path / "until").touch()
 
@@ -254,7 +254,7 @@ def test_a_removed_container_is_the_cause_of_the_crash(
     with engine.lock:
         del engine.containers[container.name]
         container.process.kill()
-    engine._tell(container, "destroy")
+    engine._notify(container, "destroy")
 
     assert "removed by another program" in api.until_ended(run)["message"]
 
@@ -265,7 +265,7 @@ def test_a_container_that_was_never_started_leads_to_a_new_start(
     engine.fail("POST", "/start", 500, "busy", times=99)
     first = start_docker_agent("--name", "smith")
     run = docker_pool.run("doubling")
-    eventually(lambda: engine.of_run(run), lambda: first.said)
+    eventually(lambda: engine.of_run(run), lambda: first.output)
     first.process.kill()
     first.process.wait()
     engine.faults.clear()
@@ -357,10 +357,10 @@ def test_nothing_is_claimed_while_the_engine_is_away(
     api: Api, engine: Engine, docker_pool: Pool, start_docker_agent: StartAgent
 ):
     agent = start_docker_agent()
-    eventually(lambda: "can be read again" in agent.said, lambda: agent.said)
+    eventually(lambda: "can be read again" in agent.output, lambda: agent.output)
     engine.fail("GET", "/containers/json", 500, "the engine starts", times=4)
     engine.drop_streams()
-    eventually(lambda: "cannot be read now" in agent.said, lambda: agent.said)
+    eventually(lambda: "cannot be read now" in agent.output, lambda: agent.output)
 
     run = docker_pool.run("doubling")
 

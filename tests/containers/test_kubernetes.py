@@ -20,9 +20,9 @@ def test_a_run_executes_completely_in_a_pod(
 
     run = kubernetes_pool.run("doubling", x=4)
 
-    assert api.until_ended(run)["name"] == "Completed", (api.logs(run), agent.said)
+    assert api.until_ended(run)["name"] == "Completed", (api.logs(run), agent.output)
     assert api.history(run) == ["Scheduled", "Pending", "Running", "Completed"]
-    eventually(lambda: "ended as Completed" in agent.said, lambda: agent.said)
+    eventually(lambda: "ended as Completed" in agent.output, lambda: agent.output)
     job = cluster.job_of(run)
     assert job is not None
     assert job["spec"]["ttlSecondsAfterFinished"] == 300
@@ -76,7 +76,7 @@ def test_an_agent_that_is_killed_adopts_its_job_and_nothing_runs_twice(
     assert api.until_ended(run)["name"] == "Completed"
     assert mark.read_text() == "began\nended\n"
     assert api.history(run) == ["Scheduled", "Pending", "Running", "Completed"]
-    assert "was started before this agent was restarted" in second.said
+    assert "was started before this agent was restarted" in second.output
     assert len(cluster.objects["jobs"]) == 1
 
 
@@ -86,7 +86,7 @@ def test_a_run_whose_job_was_created_but_not_started_is_started_by_the_next_agen
     cluster.fail("POST", "/secrets", 500, "etcd is away", times=99)
     first = start_kubernetes_agent("--name", "smith")
     run = kubernetes_pool.run("doubling")
-    eventually(lambda: cluster.job_of(run), lambda: first.said)
+    eventually(lambda: cluster.job_of(run), lambda: first.output)
     first.process.kill()
     first.process.wait()
     cluster.faults.clear()

@@ -157,7 +157,7 @@ def test_the_end_of_a_container_has_its_cause(state: dict[str, Any], log: str, c
 
 
 @pytest.mark.parametrize(
-    "said",
+    "report",
     [
         "[" * 19_000,
         "{" + "x" * 30_000,
@@ -169,9 +169,9 @@ def test_the_end_of_a_container_has_its_cause(state: dict[str, Any], log: str, c
         "{",
     ],
 )
-def test_an_invalid_report_is_ignored(said: str):
-    of_log = ended({"State": {"ExitCode": 3}}, f"orion-report {said}\nlast words")
-    of_pod = verdict_of(terminated(3, message=said))
+def test_an_invalid_report_is_ignored(report: str):
+    of_log = ended({"State": {"ExitCode": 3}}, f"orion-report {report}\nlast words")
+    of_pod = verdict_of(terminated(3, message=report))
 
     assert of_log is not None
     assert "exited with code 3" in str(of_log.cause)
@@ -351,9 +351,9 @@ def test_the_default_template_gives_no_access_to_the_machine_or_to_secrets(kind:
 def test_the_default_template_gives_no_access_to_the_network_of_the_machine(mode: str):
     template = default_job_template("docker")
 
-    for said in ({"network_mode": mode}, {"networks": [mode]}, {"networks": ["shop", mode]}):
-        assert "network" in str(misfit(template, {"image": "flows:1", **said}, complete=True))
-        assert "network" in str(misfit(template, {"image": "flows:1", **said}, complete=False))
+    for report in ({"network_mode": mode}, {"networks": [mode]}, {"networks": ["shop", mode]}):
+        assert "network" in str(misfit(template, {"image": "flows:1", **report}, complete=True))
+        assert "network" in str(misfit(template, {"image": "flows:1", **report}, complete=False))
     own = {"image": "flows:1", "networks": ["shop_default", "hosts"], "network_mode": "none"}
     assert misfit(template, own, complete=True) is None
 

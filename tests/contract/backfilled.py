@@ -7,9 +7,9 @@ from typing import Any
 DAILY = {"cron": "0 6 * * *", "timezone": "UTC", "day_or": True}
 
 
-def times_are_made_up_for(said: Any) -> None:
-    flow = said.api.send("/flows/", {"name": "ledger"}).json()["id"]
-    deployment = said.api.send("/deployments/", {"flow_id": flow, "name": "daily"}).json()["id"]
+def times_are_made_up_for(calls: Any) -> None:
+    flow = calls.api.send("/flows/", {"name": "ledger"}).json()["id"]
+    deployment = calls.api.send("/deployments/", {"flow_id": flow, "name": "daily"}).json()["id"]
     asked = {
         "deployment_id": deployment,
         "start": "2026-01-01T00:00:00Z",
@@ -17,10 +17,10 @@ def times_are_made_up_for(said: Any) -> None:
         "schedule": DAILY,
         "at_once": 2,
     }
-    said.ask("preview_backfill", "POST", "/backfills/preview", asked)
-    made = said.ask("create_backfill", "POST", "/backfills/", {**asked, "name": "new-year"})["id"]
-    said.ask("pause_backfill", "POST", f"/backfills/{made}/pause")
-    said.ask("resume_backfill", "POST", f"/backfills/{made}/resume")
-    said.ask("read_backfill", "GET", f"/backfills/{made}")
-    said.ask("filter_backfills", "POST", "/backfills/filter", {"backfills": {"status": {"any_": ["active"]}}})
-    said.ask("cancel_backfill", "POST", f"/backfills/{made}/cancel")
+    calls.ask("preview_backfill", "POST", "/backfills/preview", asked)
+    made = calls.ask("create_backfill", "POST", "/backfills/", {**asked, "name": "new-year"})["id"]
+    calls.ask("pause_backfill", "POST", f"/backfills/{made}/pause")
+    calls.ask("resume_backfill", "POST", f"/backfills/{made}/resume")
+    calls.ask("read_backfill", "GET", f"/backfills/{made}")
+    calls.ask("filter_backfills", "POST", "/backfills/filter", {"backfills": {"status": {"any_": ["active"]}}})
+    calls.ask("cancel_backfill", "POST", f"/backfills/{made}/cancel")

@@ -14,10 +14,10 @@ HOLIDAYS = "\r\n".join(
 DAILY = {"cron": "0 6 * * *", "timezone": "UTC", "day_or": True}
 
 
-def deployments_are_made(said: Any) -> None:
-    flow = said.api.send("/flows/", {"name": "payroll"}).json()["id"]
+def deployments_are_made(calls: Any) -> None:
+    flow = calls.api.send("/flows/", {"name": "payroll"}).json()["id"]
     holidays = {"name": "holidays", "ics": HOLIDAYS, "description": "Days off"}
-    calendar = said.ask("create_calendar", "POST", "/calendars/", holidays)["id"]
+    calendar = calls.ask("create_calendar", "POST", "/calendars/", holidays)["id"]
     asked = {
         "flow_id": flow,
         "name": "monthly",
@@ -31,51 +31,53 @@ def deployments_are_made(said: Any) -> None:
         "must_start_within": 60,
         "schedules": [{"schedule": DAILY, "active": False, "calendars": ["holidays"], "misfire": "latest"}],
     }
-    made = said.ask("create_deployment", "POST", "/deployments/", asked)
+    made = calls.ask("create_deployment", "POST", "/deployments/", asked)
     path = f"/deployments/{made['id']}"
     thought_of = {"flow_name": "payroll", **{name: value for name, value in asked.items() if name != "flow_id"}}
-    said.ask("check_deployment", "POST", "/deployments/check", thought_of)
-    said.ask("check_deployment_unknown_pool", "POST", "/deployments/check", {**thought_of, "work_pool_name": "nowhere"})
-    said.ask("create_deployment_unknown_pool", "POST", "/deployments/", {**asked, "work_pool_name": "nowhere"})
-    said.ask("read_deployment", "GET", path)
-    said.ask("read_deployment_by_name", "GET", "/deployments/name/payroll/monthly")
-    said.ask("update_deployment", "PATCH", path, {"description": "Pays everybody"})
+    calls.ask("check_deployment", "POST", "/deployments/check", thought_of)
+    calls.ask(
+        "check_deployment_unknown_pool", "POST", "/deployments/check", {**thought_of, "work_pool_name": "nowhere"}
+    )
+    calls.ask("create_deployment_unknown_pool", "POST", "/deployments/", {**asked, "work_pool_name": "nowhere"})
+    calls.ask("read_deployment", "GET", path)
+    calls.ask("read_deployment_by_name", "GET", "/deployments/name/payroll/monthly")
+    calls.ask("update_deployment", "PATCH", path, {"description": "Pays everybody"})
     listed = {"deployments": {"tags": {"all_": ["money"]}}, "sort": "NAME_ASC", "limit": 5}
-    said.ask("filter_deployments", "POST", "/deployments/filter", listed)
-    said.ask("count_deployments", "POST", "/deployments/count", {})
-    _schedules(said, path, made["schedules"][0]["id"])
-    _runs(said, path)
-    said.ask("read_calendar", "GET", f"/calendars/{calendar}")
-    said.ask("update_calendar", "PATCH", f"/calendars/{calendar}", {"description": "Everybody's days off"})
-    said.ask("filter_calendars", "POST", "/calendars/filter", {"calendars": {"name": {"like_": "holi"}}})
-    said.ask("delete_deployment", "DELETE", path)
-    said.ask("delete_calendar", "DELETE", f"/calendars/{calendar}")
+    calls.ask("filter_deployments", "POST", "/deployments/filter", listed)
+    calls.ask("count_deployments", "POST", "/deployments/count", {})
+    _schedules(calls, path, made["schedules"][0]["id"])
+    _runs(calls, path)
+    calls.ask("read_calendar", "GET", f"/calendars/{calendar}")
+    calls.ask("update_calendar", "PATCH", f"/calendars/{calendar}", {"description": "Everybody's days off"})
+    calls.ask("filter_calendars", "POST", "/calendars/filter", {"calendars": {"name": {"like_": "holi"}}})
+    calls.ask("delete_deployment", "DELETE", path)
+    calls.ask("delete_calendar", "DELETE", f"/calendars/{calendar}")
 
 
-def _schedules(said: Any, path: str, schedule: str) -> None:
+def _schedules(calls: Any, path: str, schedule: str) -> None:
     after = {"count": 3, "after": "2099-01-01T00:00:00Z"}
-    said.ask("preview_schedule", "POST", f"{path}/schedules/{schedule}/preview", after)
-    said.ask("preview_draft", "POST", "/schedules/preview", {**after, "definition": DAILY})
-    said.ask("read_deployment_feed", "GET", f"{path}/schedule.ics")
-    said.ask("read_feed", "GET", "/schedules.ics")
-    said.ask("update_schedule", "PATCH", f"{path}/schedules/{schedule}", {"max_scheduled_runs": 2})
+    calls.ask("preview_schedule", "POST", f"{path}/schedules/{schedule}/preview", after)
+    calls.ask("preview_draft", "POST", "/schedules/preview", {**after, "definition": DAILY})
+    calls.ask("read_deployment_feed", "GET", f"{path}/schedule.ics")
+    calls.ask("read_feed", "GET", "/schedules.ics")
+    calls.ask("update_schedule", "PATCH", f"{path}/schedules/{schedule}", {"max_scheduled_runs": 2})
     every = {"schedule": {"interval": 900, "anchor_date": "2026-01-01T00:00:00Z"}, "active": False}
-    (added,) = said.ask("create_schedules", "POST", f"{path}/schedules", [every])
-    said.ask("read_schedules", "GET", f"{path}/schedules")
-    said.ask("pause_deployment_several", "POST", f"{path}/pause_deployment")
-    said.ask("delete_schedule", "DELETE", f"{path}/schedules/{added['id']}")
-    said.ask("pause_deployment", "POST", f"{path}/pause_deployment")
-    said.ask("pause_unless_served", "POST", f"{path}/pause_unless_served")
-    said.ask("set_schedule_inactive", "POST", f"{path}/set_schedule_inactive")
-    said.ask("set_schedule_active", "POST", f"{path}/set_schedule_active")
-    said.ask("resume_deployment", "POST", f"{path}/resume_deployment")
-    said.ask("adopt_deployment", "POST", f"{path}/adopt")
-    said.ask("schedule_deployment", "POST", f"{path}/schedule", {"max_runs": 1})
+    (added,) = calls.ask("create_schedules", "POST", f"{path}/schedules", [every])
+    calls.ask("read_schedules", "GET", f"{path}/schedules")
+    calls.ask("pause_deployment_several", "POST", f"{path}/pause_deployment")
+    calls.ask("delete_schedule", "DELETE", f"{path}/schedules/{added['id']}")
+    calls.ask("pause_deployment", "POST", f"{path}/pause_deployment")
+    calls.ask("pause_unless_served", "POST", f"{path}/pause_unless_served")
+    calls.ask("set_schedule_inactive", "POST", f"{path}/set_schedule_inactive")
+    calls.ask("set_schedule_active", "POST", f"{path}/set_schedule_active")
+    calls.ask("resume_deployment", "POST", f"{path}/resume_deployment")
+    calls.ask("adopt_deployment", "POST", f"{path}/adopt")
+    calls.ask("schedule_deployment", "POST", f"{path}/schedule", {"max_runs": 1})
 
 
-def _runs(said: Any, path: str) -> None:
+def _runs(calls: Any, path: str) -> None:
     asked = {"name": "mine", "parameters": {"n": 2}, "tags": ["now"], "idempotency_key": "once"}
-    said.ask("create_flow_run_from_deployment", "POST", f"{path}/create_flow_run", asked)
-    said.ask("create_flow_run_from_deployment_again", "POST", f"{path}/create_flow_run", asked)
+    calls.ask("create_flow_run_from_deployment", "POST", f"{path}/create_flow_run", asked)
+    calls.ask("create_flow_run_from_deployment_again", "POST", f"{path}/create_flow_run", asked)
     misfit = {"parameters": {"n": "many"}}
-    said.ask("create_flow_run_from_deployment_misfit", "POST", f"{path}/create_flow_run", misfit)
+    calls.ask("create_flow_run_from_deployment_misfit", "POST", f"{path}/create_flow_run", misfit)

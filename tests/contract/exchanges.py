@@ -16,7 +16,7 @@ GOLDEN = Path(__file__).with_name("golden")
 EXAMPLES = Path(__file__).parents[2] / "orion_site" / "openapi/examples.json"
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 MOMENT = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(Z|\+00:00)")
-TOLD_MOMENT = re.compile(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC")
+MOMENT_IN_TEXT = re.compile(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC")
 MEASURED = frozenset(
     {
         "total_run_time",
@@ -35,12 +35,12 @@ class Exchanges:
     """The exchanges so far, with everything that differs from run to run made equal."""
 
     def __init__(self) -> None:
-        self.said: dict[str, dict[str, Any]] = {}
+        self.recorded: dict[str, dict[str, Any]] = {}
         self._ids: dict[str, str] = {}
 
     def record(self, name: str, method: str, path: str, body: Any, status: int, answer: Any) -> None:
         exchange = {"method": method, "path": path, "request": body, "status": status, "response": answer}
-        self.said[name] = self._made_equal(exchange)
+        self.recorded[name] = self._made_equal(exchange)
 
     def _made_equal(self, value: Any, key: str = "") -> Any:
         match value:
@@ -57,7 +57,7 @@ class Exchanges:
 
     def _text(self, text: str) -> str:
         numbered = UUID.sub(lambda found: self._numbered(found.group()), text)
-        return TOLD_MOMENT.sub("2026-01-05 12:00:00 UTC", MOMENT.sub(r"2026-01-05T12:00:00.123456\1", numbered))
+        return MOMENT_IN_TEXT.sub("2026-01-05 12:00:00 UTC", MOMENT.sub(r"2026-01-05T12:00:00.123456\1", numbered))
 
     def _numbered(self, uuid: str) -> str:
         return self._ids.setdefault(uuid, f"00000000-0000-7000-8000-{len(self._ids) + 1:012d}")
@@ -68,20 +68,20 @@ def golden() -> dict[str, dict[str, Any]]:
     return {file.stem: json.loads(file.read_text()) for file in sorted(GOLDEN.glob("*.json"))}
 
 
-def write_golden(said: dict[str, dict[str, Any]]) -> None:
+def write_golden(calls: dict[str, dict[str, Any]]) -> None:
     GOLDEN.mkdir(exist_ok=True)
-    for name, exchange in said.items():
+    for name, exchange in calls.items():
         text = json.dumps(exchange, indent=1, ensure_ascii=False)
         (GOLDEN / f"{name}.json").write_text(text + "\n")
     for stale in GOLDEN.glob("*.json"):
-        if stale.stem not in said:
+        if stale.stem not in calls:
             stale.unlink()
-    EXAMPLES.write_text(json.dumps(examples(said), ensure_ascii=False, separators=(",", ":")) + "\n")
+    EXAMPLES.write_text(json.dumps(examples(calls), ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
-def examples(said: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def examples(calls: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Of each exchange, what it shows: its request, and its answer under its status."""
     return {
         name: {"request": one["request"], "status": one["status"], "response": one["response"]}
-        for name, one in sorted(said.items())
+        for name, one in sorted(calls.items())
     }

@@ -46,6 +46,6 @@ def test_nothing_that_the_client_needs_is_left_out():
 def test_the_list_is_that_of_the_facts():
     facts = json.loads(FACTS.read_text())["endpoints"]
 
-    told = {(one["method"], shape(one["path"].removeprefix("/api"))): one["tier"] for one in facts}
+    given = {(one["method"], shape(one["path"].removeprefix("/api"))): one["tier"] for one in facts}
 
-    assert told == contract()
+    assert given == contract()

@@ -29,7 +29,7 @@ def texts(before: ComparedRun, after: ComparedRun, usual: Usual = NOT_KNOWN) -> 
     return [one.text for one in differences_of(before, after, usual)]
 
 
-def told(before: list[ComparedTask], after: list[ComparedTask], usual=None) -> list[tuple[str, str]]:
+def compared_texts(before: list[ComparedTask], after: list[ComparedTask], usual=None) -> list[tuple[str, str]]:
     found, _ = task_differences(aligned(before, after), usual or {})
     return [(one.name, one.text) for one in found]
 
@@ -117,7 +117,7 @@ def test_the_same_calls_stand_side_by_side():
         task("load-0"),
     ]
 
-    assert told(before, after) == [
+    assert compared_texts(before, after) == [
         ("load-1", "Completed → Failed: KeyError: 1"),
         ("load-2", "ran, and was taken from the cache before"),
     ]
@@ -128,13 +128,13 @@ def test_calls_whose_keys_are_never_the_same_twice_are_paired_in_their_order():
     after = [task(f"load-{number}", dynamic_key=f"0-{uuid4()}") for number in range(3)]
 
     assert len(aligned(before, after).pairs) == 3
-    assert told(before, after) == []
+    assert compared_texts(before, after) == []
 
 
 def test_a_task_that_one_run_has_more_often_is_one_line():
     before = [task(f"load-{number}") for number in range(38)]
 
-    assert told(before, [task("save-0")]) == [
+    assert compared_texts(before, [task("save-0")]) == [
         ("load", "38 runs only in the earlier run"),
         ("save-0", "only in the later run"),
     ]
@@ -144,14 +144,14 @@ def test_differing_errors_and_numbers_of_attempts_are_listed():
     before = [task(state_type="FAILED", state_name="Failed", error="KeyError: 1", attempts=1)]
     after = [task(state_type="FAILED", state_name="Failed", error="ValueError: 2", attempts=3)]
 
-    assert told(before, after) == [("load-0", "KeyError: 1 → ValueError: 2, 1 → 3 attempts")]
+    assert compared_texts(before, after) == [("load-0", "KeyError: 1 → ValueError: 2, 1 → 3 attempts")]
 
 
 def test_what_failed_stands_above_what_took_longer():
     before = [task("a-0", seconds=1), task("b-0", seconds=1)]
     after = [task("a-0", seconds=9), task("b-0", seconds=1, state_type="FAILED", state_name="Failed")]
 
-    assert [name for name, _ in told(before, after)] == ["b-0", "a-0"]
+    assert [name for name, _ in compared_texts(before, after)] == ["b-0", "a-0"]
 
 
 @pytest.mark.parametrize(

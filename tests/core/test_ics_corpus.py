@@ -128,10 +128,10 @@ class Series:
         head = ["BEGIN:VEVENT", "UID:series@example.org", "DTSTAMP:20260101T000000Z", f"SEQUENCE:{sequence}"]
         return [*head, "SUMMARY:Load", *lines, "END:VEVENT"]
 
-    def _date(self, name: str, wall: datetime, spelled: str, program: str) -> str:
+    def _date(self, name: str, wall: datetime, text: str, program: str) -> str:
         # With the other reader, one date in a zone makes moments of all the days of an event.
-        is_same = spelled == "same" or (spelled == "local midnight" and program == PLAIN)
-        kind = self.kind if is_same else spelled
+        is_same = text == "same" or (text == "local midnight" and program == PLAIN)
+        kind = self.kind if is_same else text
         match kind:
             case "day":
                 return f"{name};VALUE=DATE:{wall:%Y%m%d}"
@@ -180,11 +180,11 @@ def theirs(text: str, zone: str) -> list[datetime]:
     return sorted(at for at in starts if BEGIN <= at < END)
 
 
-def _moment(said: date, zone: str) -> datetime:
+def _moment(day: date, zone: str) -> datetime:
     """Whole days and times without a zone are those of the schedule."""
-    if not isinstance(said, datetime):
-        said = datetime(said.year, said.month, said.day)  # noqa: DTZ001
-    return said.astimezone(UTC) if said.tzinfo else first_moment(said, ZoneInfo(zone))
+    if not isinstance(day, datetime):
+        day = datetime(day.year, day.month, day.day)  # noqa: DTZ001
+    return day.astimezone(UTC) if day.tzinfo else first_moment(day, ZoneInfo(zone))
 
 
 RULES = [
@@ -202,7 +202,7 @@ RULES = [
 ]
 # An end without an offset is a local time to us, as floating ones are everywhere, and one of UTC to the other reader.
 UNTILS = {"zoned": ["utc"], "utc": ["utc", "floating"], "floating": ["floating"], "day": ["date", "midnight"]}
-SPELT = {
+WAYS_TO_DELETE = {
     "zoned": ["same", "day", "floating", "utc"],
     "utc": ["same", "day", "floating"],
     "floating": ["same", "day"],
@@ -226,10 +226,10 @@ def all_series(draw) -> Series:
         rule=rule,
         until=until,
         deleted=draw(places),
-        deleted_as=draw(st.sampled_from(SPELT[kind])),
+        deleted_as=draw(st.sampled_from(WAYS_TO_DELETE[kind])),
         moved=draw(places),
         moved_as=draw(
-            st.sampled_from([one for one in SPELT[kind] if one not in {"day", "midnight", "local midnight"}])
+            st.sampled_from([one for one in WAYS_TO_DELETE[kind] if one not in {"day", "midnight", "local midnight"}])
         ),
         moved_by=timedelta(days=draw(st.integers(1, 2))) if is_day else timedelta(hours=draw(st.integers(1, 30))),
         cancelled=draw(places),

@@ -38,9 +38,9 @@ TEMPLATE = {"job_configuration": {"command": "{{ command }} -c {{cpus}}", "env":
     ],
 )
 def test_a_template_declares_what_it_uses(template, flaw):
-    told = flaw_of_template(template)
+    found = flaw_of_template(template)
 
-    assert told is None if flaw is None else flaw in told
+    assert found is None if flaw is None else flaw in found
 
 
 @pytest.mark.parametrize(

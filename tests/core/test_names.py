@@ -92,12 +92,12 @@ def test_names_as_people_write_them(name: str):
     assert fault_of(name) is None
 
 
-@pytest.mark.parametrize(("name", "said"), UNREADABLE.values(), ids=UNREADABLE)
-def test_unreadable_names_are_found(name: str, said: str):
+@pytest.mark.parametrize(("name", "expected"), UNREADABLE.values(), ids=UNREADABLE)
+def test_unreadable_names_are_found(name: str, expected: str):
     fault = fault_of(name)
 
     assert fault is not None
-    assert said in fault
+    assert expected in fault
     assert fault.isprintable()
 
 

@@ -21,7 +21,7 @@ SCHEMA = {
 }
 
 
-def told(values, schema=SCHEMA, **variables):
+def errors_of(values, schema=SCHEMA, **variables):
     return as_tree(flaws(filled_as_far_as_possible(values, Filling(variables, flaw_of_text)), schema))
 
 
@@ -56,7 +56,7 @@ def at(name, *errors):
     ],
 )
 def test_each_flaw_is_reported_at_its_place(values, errors):
-    assert told(values) == errors
+    assert errors_of(values) == errors
 
 
 @pytest.mark.parametrize("name", ["it's", 'a "b"', "n is a required property", "n" * 20_000])
@@ -67,7 +67,7 @@ def test_a_missing_value_of_any_name_is_reported_at_its_place(name):
 
 
 def test_flaws_of_the_whole_are_plain_texts():
-    assert told({"n": 1}, {"enum": [{}]}) == ["{'n': 1} is not one of [{}]"]
+    assert errors_of({"n": 1}, {"enum": [{}]}) == ["{'n': 1} is not one of [{}]"]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_flaws_of_the_whole_are_plain_texts():
     ],
 )
 def test_templates_are_filled_in_before(template, errors):
-    assert told({"n": template}, v="12") == errors
+    assert errors_of({"n": template}, v="12") == errors
 
 
 @pytest.mark.parametrize(
@@ -98,8 +98,8 @@ def test_templates_are_filled_in_before(template, errors):
     ],
 )
 def test_a_template_that_cannot_be_filled_in_is_one_flaw_at_its_place(template, reason):
-    (inside,) = told({"n": 1, "all": [template]})
-    (beside,) = told({"n": 1, "unknown": template})
+    (inside,) = errors_of({"n": 1, "all": [template]})
+    (beside,) = errors_of({"n": 1, "unknown": template})
 
     assert (inside["property"], inside["errors"][0]["index"]) == ("all", 0)
     assert [reason in error for error in (*inside["errors"][0]["errors"], *beside["errors"])] == [True, True]
@@ -108,7 +108,7 @@ def test_a_template_that_cannot_be_filled_in_is_one_flaw_at_its_place(template, 
 def test_a_text_that_an_event_will_fill_in_fits_anything():
     text = {"__prefect_kind": "jinja", "template": "{{ a }}"}
 
-    assert told({"n": text, "all": [text, {"age": text}]}) == []
+    assert errors_of({"n": text, "all": [text, {"age": text}]}) == []
 
 
 def test_a_form_that_is_one_empty_template_holds_nothing():
@@ -128,6 +128,6 @@ def test_nothing_is_held_to_a_schema_that_leads_away_or_round_in_circles(schema)
 
 
 def test_the_number_of_reported_flaws_is_limited():
-    (entry,) = told({"a": ["x"] * 1_200}, {"properties": {"a": {"items": {"type": "integer"}}}})
+    (entry,) = errors_of({"a": ["x"] * 1_200}, {"properties": {"a": {"items": {"type": "integer"}}}})
 
     assert len(entry["errors"]) == 1000

@@ -18,7 +18,7 @@ SCHEMA = {
 
 
 @pytest.mark.parametrize(
-    ("parameters", "told"),
+    ("parameters", "expected"),
     [
         ({"n": 1}, None),
         ({"n": 1, "s": None}, None),
@@ -32,8 +32,8 @@ SCHEMA = {
         ({"n": 1, "who": {}}, "who: 'age' is a required property"),
     ],
 )
-def test_parameters_are_held_to_their_schema(parameters, told):
-    assert mismatch(parameters, SCHEMA) == told
+def test_parameters_are_held_to_their_schema(parameters, expected):
+    assert mismatch(parameters, SCHEMA) == expected
 
 
 def test_tuples_may_be_written_as_they_used_to_be():
@@ -116,7 +116,7 @@ TRAP = "a" * 5000 + "!"
 
 
 @pytest.mark.parametrize(
-    ("schema", "parameters", "told"),
+    ("schema", "parameters", "expected"),
     [
         (held("a", {"pattern": "^(a+)+$"}), {"a": TRAP}, f"a: {TRAP!r} does not match '^(a+)+$'"),
         (held("a", {"pattern": "^(a+)+$"}), {"a": "aaa"}, None),
@@ -134,9 +134,9 @@ TRAP = "a" * 5000 + "!"
         (held("a", {"pattern": "^(?=x)(a+)+$"}), {"a": TRAP}, None),
     ],
 )
-def test_no_pattern_takes_longer_than_its_text(schema, parameters, told):
+def test_no_pattern_takes_longer_than_its_text(schema, parameters, expected):
     assert flaw_of_schema(schema) is None
-    assert mismatch(parameters, schema) == told
+    assert mismatch(parameters, schema) == expected
 
 
 def test_parts_that_double_their_work_again_and_again_are_given_up(monkeypatch):

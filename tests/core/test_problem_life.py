@@ -78,8 +78,8 @@ def test_a_storm_is_noticed_once_for_each_power_of_ten(number: int):
         standing, change = after_failure(standing, failing())
         changes.append(change)
 
-    said = [change for change in changes if change]
-    assert said == [Change.NEW, *[Change.GROWING] * (len(str(number)) - 1)]
+    found = [change for change in changes if change]
+    assert found == [Change.NEW, *[Change.GROWING] * (len(str(number)) - 1)]
 
 
 def test_a_trend_keeps_its_newest_hours():

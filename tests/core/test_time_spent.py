@@ -26,7 +26,7 @@ def passage(state: str, seconds: float, name: str = "", scheduled: float | None 
     )
 
 
-def told(found) -> list[tuple[str, float]]:
+def seconds_by_kind(found) -> list[tuple[str, float]]:
     return [(one.kind, one.lasted.total_seconds()) for one in found]
 
 
@@ -44,13 +44,13 @@ def test_the_life_of_a_deployed_run_is_divided_into_its_waits_and_its_work():
         working=[(at(140), at(190))],
     )
 
-    assert told(found) == [("queue", 30), ("startup", 3), ("idle", 7), ("work", 50), ("idle", 10)]
+    assert seconds_by_kind(found) == [("queue", 30), ("startup", 3), ("idle", 7), ("work", 50), ("idle", 10)]
 
 
 def test_a_flow_without_tasks_works_while_it_runs():
     found = stretches(due=None, passages=[passage("RUNNING", 0), passage("FAILED", 5)], until=at(5))
 
-    assert told(found) == [("work", 5)]
+    assert seconds_by_kind(found) == [("work", 5)]
 
 
 def test_retries_pauses_and_second_lives_have_names_of_their_own():
@@ -73,7 +73,7 @@ def test_retries_pauses_and_second_lives_have_names_of_their_own():
         until=at(195),
     )
 
-    assert told(found) == [
+    assert seconds_by_kind(found) == [
         ("startup", 1), ("work", 10), ("retry", 30), ("queue", 1), ("work", 8), ("pause", 10), ("work", 10),
         ("over", 100), ("schedule", 10), ("queue", 5), ("startup", 1), ("work", 4), ("stopping", 5),
     ]  # fmt: skip
@@ -86,7 +86,7 @@ def test_a_run_that_was_taken_up_early_begins_when_it_was_taken():
         until=at(50),
     )
 
-    assert told(found) == [("startup", 1), ("work", 9)]
+    assert seconds_by_kind(found) == [("startup", 1), ("work", 9)]
 
 
 def test_a_wait_for_a_full_limit_names_it_and_who_held_it():
@@ -97,7 +97,7 @@ def test_a_wait_for_a_full_limit_names_it_and_who_held_it():
         due=at(0), passages=[passage("SCHEDULED", 0, scheduled=0), passage("PENDING", 30)], until=at(31), held=held
     )
 
-    assert told(found) == [("limit", 20), ("queue", 10), ("startup", 1)]
+    assert seconds_by_kind(found) == [("limit", 20), ("queue", 10), ("startup", 1)]
     assert (found[0].name, found[0].holder_id, found[0].holder) == ("queue slow", holder, "otter")
 
 
@@ -110,7 +110,7 @@ def test_what_holds_up_tasks_explains_the_times_in_which_none_runs():
         held_tasks=[Held("retry", at(15), at(40)), Held("limit", at(40), at(55), "tag db")],
     )
 
-    assert told(found) == [
+    assert seconds_by_kind(found) == [
         ("idle", 10),
         ("work", 10),
         ("retry", 20),

@@ -263,9 +263,9 @@ def token_of(page: requests.Response) -> str:
 def post(browser: requests.Session, page: requests.Response, address: str, **fields: str) -> requests.Response:
     """Send a form of a page, as browsers do."""
     site = "/".join(page.url.split("/")[:3])
-    said = {"Origin": site, "Referer": page.url, "Sec-Fetch-Site": "same-origin"}
+    given = {"Origin": site, "Referer": page.url, "Sec-Fetch-Site": "same-origin"}
     form = {"csrfmiddlewaretoken": token_of(page), **fields}
-    return browser.post(address, data=form, headers=said, allow_redirects=False)
+    return browser.post(address, data=form, headers=given, allow_redirects=False)
 
 
 def sign_in(browser: requests.Session, site: str) -> requests.Response:
@@ -332,8 +332,8 @@ def test_a_session_has_the_address_that_the_proxy_saw(behind: Behind):
     with behind.browser() as browser:
         page = browser.get(f"{behind.secure_address}/orion/login")
         form = {"csrfmiddlewaretoken": token_of(page), "username": "ada", "password": "wrong"}
-        said = {"Origin": behind.secure_address, "Referer": page.url, "X-Forwarded-For": "203.0.113.9"}
-        answer = browser.post(f"{behind.secure_address}/orion/login", data=form, headers=said)
+        given = {"Origin": behind.secure_address, "Referer": page.url, "X-Forwarded-For": "203.0.113.9"}
+        answer = browser.post(f"{behind.secure_address}/orion/login", data=form, headers=given)
 
     listed = behind.orion("audit", "ls", "-o", "json", "--limit", "5")
 
@@ -398,11 +398,11 @@ def test_flows_report_through_nginx(behind: Behind, tmp_path: Path):
         "from orionflow import flow, task\n@task\ndef one(): return 1\n"
         "@flow\ndef proxied(): return one() + one()\nassert proxied() == 2\n"
     )
-    said = {"ORION_API_URL": f"{behind.address}/orion/api", "ORION_API_KEY": behind.key}
+    given = {"ORION_API_URL": f"{behind.address}/orion/api", "ORION_API_KEY": behind.key}
 
     done = subprocess.run(
         [sys.executable, str(program)],
-        env={**_own_environment(), "ORION_HOME": str(tmp_path), **said},
+        env={**_own_environment(), "ORION_HOME": str(tmp_path), **given},
         capture_output=True,
         text=True,
         timeout=60,

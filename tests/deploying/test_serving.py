@@ -61,8 +61,8 @@ def serving_program(folder: Path, url: str, name: str) -> Iterator[subprocess.Po
         cwd=folder,
     )
     try:
-        said = read_until(program.stderr, f"serves serve-greet-{name}")
-        assert f"Serving greet/{name}" in said
+        output = read_until(program.stderr, f"serves serve-greet-{name}")
+        assert f"Serving greet/{name}" in output
         yield program
     finally:
         program.kill()
@@ -78,17 +78,17 @@ def test_served_flows_run_and_are_paused_at_the_end(served: Served):
         run_deployment(f"report/{served.name}", timeout=30, poll_interval=0.1),
     ]
     program.send_signal(signal.SIGINT)
-    _, said = program.communicate(timeout=60)
+    _, output = program.communicate(timeout=60)
 
     assert [run.state_name for run in runs] == ["Completed", "Completed"]
     # The server has an agent too, which takes whatever waits in the default pool.
-    assert ["of flow 'greet' ended" in said, "of flow 'report' ended" in said] == [True, True], said
+    assert ["of flow 'greet' ended" in output, "of flow 'report' ended" in output] == [True, True], output
     assert first.work_pool_name == second.work_pool_name == SERVED_POOL
     assert [one.work_queue_name for one in (first, second)] == [
         f"serve-{flow}-{served.name}" for flow in ("greet", "report")
     ]
     assert not first.paused
-    assert program.returncode == 0, said
+    assert program.returncode == 0, output
     assert client.read_deployment(first.id).paused
     assert client.read_deployment(second.id).paused
     planned = client.read_flow_runs(
@@ -102,13 +102,13 @@ def test_deployments_that_another_program_serves_too_stay_active(served: Served,
     deployment = served.read("greet").id
     with serving_program(tmp_path, client.api_url, served.name) as second:
         first.send_signal(signal.SIGTERM)
-        _, said = first.communicate(timeout=60)
+        _, output = first.communicate(timeout=60)
         after_the_first = client.read_deployment(deployment).paused
         run = run_deployment(f"greet/{served.name}", parameters={"name": "Ada"}, timeout=30, poll_interval=0.1)
         second.send_signal(signal.SIGTERM)
         second.communicate(timeout=60)
 
-    assert "another program serves them" in said
+    assert "another program serves them" in output
     assert not after_the_first
     assert run.state_name == "Completed"
     assert client.read_deployment(deployment).paused
@@ -137,9 +137,9 @@ def test_the_end_of_a_serving_program_has_a_limit_that_is_printed(served: Served
     read_until(program.stderr, "of flow 'nap' begins")
 
     program.send_signal(signal.SIGTERM)
-    said = read_until(program.stderr, "The agent ends")
+    output = read_until(program.stderr, "The agent ends")
     _, rest = program.communicate(timeout=60)
 
-    assert "up to 1 s" in said
+    assert "up to 1 s" in output
     assert program.returncode == 0, rest
     assert client.read_flow_run(run.id).state_name == "Crashed"

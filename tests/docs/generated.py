@@ -83,10 +83,10 @@ def _api_errors() -> Iterator[tuple[object, ...]]:
     for code, kind in sorted(kinds.items()):
         status = next((found for one, found in STATUS_OF.items() if issubclass(kind, one)), 422)
         if {"code", "message"} <= set(vars(kind)) and kind is not DomainError:
-            yield f"`{code}`", status, cell(inspect.cleandoc(kind.__doc__ or "")), says(kind.message)
+            yield f"`{code}`", status, cell(inspect.cleandoc(kind.__doc__ or "")), in_words(kind.message)
 
 
-def says(message: str) -> str:
+def in_words(message: str) -> str:
     """A message with the names of its places; of some errors all of it is the reason at hand."""
     if message == "{reason}":
         return "the reason"
@@ -247,9 +247,9 @@ def settings() -> str:
     with tempfile.TemporaryDirectory() as home:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("ORION_", "DJANGO_"))}
         asked = [sys.executable, "-W", "ignore", "-m", "orion_site.server_settings.document"]
-        said: dict[str, Any] = {"capture_output": True, "text": True, "check": True, "cwd": ROOT}
-        server = subprocess.run(asked, env=kept | {"ORION_HOME": home}, **said)
-        sdk = subprocess.run([sys.executable, "-m", "orionflow.settings"], env=kept, **said)
+        options: dict[str, Any] = {"capture_output": True, "text": True, "check": True, "cwd": ROOT}
+        server = subprocess.run(asked, env=kept | {"ORION_HOME": home}, **options)
+        sdk = subprocess.run([sys.executable, "-m", "orionflow.settings"], env=kept, **options)
     return sdk.stdout + "\n" + server.stdout
 
 

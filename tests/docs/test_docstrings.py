@@ -49,11 +49,11 @@ MODULES = {"runtime"}
 
 
 def names() -> Iterator[tuple[str, Any]]:
-    for path, said in DIRECTIVE.findall(PAGE.read_text()):
+    for path, members in DIRECTIVE.findall(PAGE.read_text()):
         module, _, name = path.rpartition(".")
         found = getattr(import_module(module), name)
         yield path, found
-        for member in named_members(said):
+        for member in named_members(members):
             yield f"{path}.{member}", inspect.getattr_static(found, member)
 
 
@@ -156,9 +156,9 @@ def test_a_docstring_names_every_parameter(path: str):
 def test_a_docstring_names_the_errors_that_its_code_raises(path: str):
     text = docstring_of(NAMES[path])
 
-    said = set(code_in(text))
+    members = set(code_in(text))
 
-    assert raised_by(NAMES[path]) - said == set()
+    assert raised_by(NAMES[path]) - members == set()
 
 
 @pytest.mark.parametrize("path", NAMES)
@@ -178,9 +178,9 @@ def test_examples_of_docstrings_run(tmp_path: Path):
     program = tmp_path / "all.py"
     program.write_text(ALL)
 
-    code, said = run(program)
+    code, members = run(program)
 
-    assert code == 0, said
+    assert code == 0, members
 
 
 def test_common_names_have_an_example():

@@ -48,7 +48,7 @@ def test_programs_of_a_document_run(page: Path, tmp_path: Path) -> None:
 
     ended = [run(program) for program in programs]
 
-    assert [(code, said) for code, said in ended if code != 0] == []
+    assert [(code, output) for code, output in ended if code != 0] == []
 
 
 @pytest.mark.programs

@@ -43,10 +43,10 @@ def test_an_automation_that_is_off_stays_so_when_it_is_replaced(api, make):
     body = {"name": "other", "trigger": trigger(), "actions": []}
 
     api.call("PUT", path, body)
-    unsaid = api.read(path).json()
+    answer = api.read(path).json()
     api.call("PUT", path, {**body, "enabled": True})
 
-    assert (unsaid["name"], unsaid["enabled"]) == ("other", False)
+    assert (answer["name"], answer["enabled"]) == ("other", False)
     assert api.read(path).json()["enabled"]
 
 

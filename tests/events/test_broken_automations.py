@@ -27,10 +27,10 @@ def test_a_trigger_that_breaks_keeps_no_other_from_being_judged(make):
     happen(room="hall")
     happen(room="kitchen")
 
-    with pytest.raises(JudgingFailed, match="'a'.*AttributeError") as told:
+    with pytest.raises(JudgingFailed, match="'a'.*AttributeError") as raised:
         judge_events(later())
 
-    assert "'b'" not in str(told.value)
+    assert "'b'" not in str(raised.value)
     assert sorted(one.automation.name for one in ActionRun.objects.all()) == ["a", "b", "b"]
     assert not Event.objects.filter(pending=True).exists()
 

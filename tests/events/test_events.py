@@ -140,8 +140,8 @@ def test_events_are_given_page_by_page(api):
     second = follow(api, first)
     third = follow(api, second)
 
-    told = [[one["event"] for one in page["events"]] for page in (first, second, third)]
-    assert told == [["e.4", "e.3"], ["e.2", "e.1"], ["e.0"]]
+    counted = [[one["event"] for one in page["events"]] for page in (first, second, third)]
+    assert counted == [["e.4", "e.3"], ["e.2", "e.1"], ["e.0"]]
     assert ({page["total"] for page in (first, second, third)}, third["next_page"]) == ({5}, None)
 
 
@@ -232,16 +232,16 @@ def test_a_resource_is_counted_under_the_name_that_it_had_last(api):
 def test_events_are_counted_in_spans_of_time(api, by, asked, found):
     report(api, event("a"), event("a", "2026-01-05T13:00:00Z"), event("b", "2026-01-07T12:00:00Z"))
 
-    told = counts(api, by, {"since": "2026-01-05T00:00:00Z", "until": "2026-01-08T00:00:00Z"}, **asked)
+    counted = counts(api, by, {"since": "2026-01-05T00:00:00Z", "until": "2026-01-08T00:00:00Z"}, **asked)
 
-    assert [(one["value"], one["label"][8:16], one["count"]) for one in told] == found
-    assert [one["start_time"] for one in told] == [one["label"] for one in told]
+    assert [(one["value"], one["label"][8:16], one["count"]) for one in counted] == found
+    assert [one["start_time"] for one in counted] == [one["label"] for one in counted]
 
 
 def test_days_to_come_are_not_counted(api):
-    told = counts(api, "day", {"since": "2026-01-05T00:00:00Z", "until": "2027-06-01T00:00:00Z"})
+    counted = counts(api, "day", {"since": "2026-01-05T00:00:00Z", "until": "2027-06-01T00:00:00Z"})
 
-    assert datetime.fromisoformat(told[-1]["start_time"]) <= datetime.now(UTC)
+    assert datetime.fromisoformat(counted[-1]["start_time"]) <= datetime.now(UTC)
 
 
 def test_too_many_spans_are_refused(api):

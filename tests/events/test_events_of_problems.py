@@ -53,11 +53,11 @@ def test_a_problem_that_returns_sends_another_message(make, receiver):
     act(121)
     send_notifications(later(122))
 
-    said = [one["content"]["body"].split("\n")[0] for one in receiver.got]
-    assert [words.partition(" of ")[0] for words in said] == [
+    messages = [one["content"]["body"].split("\n")[0] for one in receiver.got]
+    assert [words.partition(" of ")[0] for words in messages] == [
         "orion.problem.new",
         "orion.problem.resolved",
         "orion.problem.regressed",
     ]
-    assert "KeyError: 'price'" in said[0]
+    assert "KeyError: 'price'" in messages[0]
     assert Problem.objects.get().pk == UUID(CAUSE.fingerprint)

@@ -56,13 +56,13 @@ def test_a_policy_notifies_of_the_first_state_of_a_run(receiver):
     assert send_notifications(later()) == 1
 
 
-@pytest.mark.parametrize(("tags", "told"), [([], 1), (["b", "c"], 1), (["c"], 0)])
-def test_a_policy_notifies_of_runs_with_any_of_its_tags(receiver, tags, told):
+@pytest.mark.parametrize(("tags", "expected"), [([], 1), (["b", "c"], 1), (["c"], 0)])
+def test_a_policy_notifies_of_runs_with_any_of_its_tags(receiver, tags, expected):
     make_policy(slack(receiver), tags=tags)
 
     make_flow_run("RUNNING", tags=["a", "b"])
 
-    assert send_notifications(later()) == told
+    assert send_notifications(later()) == expected
 
 
 def test_neither_task_runs_nor_disabled_policies_cause_notifications(receiver):
@@ -360,8 +360,8 @@ def test_the_longest_failure_fits_its_receiver_and_ends_with_a_link(kind, most, 
 
     delivery = delivery_of(kind, content, message)
 
-    told = json.loads(delivery.content)
-    assert len(json.dumps(told, ensure_ascii=False).replace('\\"', '"').encode()) <= most
+    answer = json.loads(delivery.content)
+    assert len(json.dumps(answer, ensure_ascii=False).replace('\\"', '"').encode()) <= most
     assert link in delivery.content.decode()
 
 

@@ -25,7 +25,7 @@ from tests.factories import NOON, later, make_flow
 pytestmark = pytest.mark.django_db
 
 
-def told(kind="prefect."):
+def event_names(kind="prefect."):
     return list(Event.objects.filter(event__startswith=kind).order_by("received", "id").values_list("event", flat=True))
 
 
@@ -56,13 +56,13 @@ def test_an_event_is_recorded_once_when_a_queue_begins_or_ceases_to_be_served(se
 
     kinds = ("work-queue", "work-pool", "deployment")
     assert counts == [3, 0, 3, 0]
-    assert told() == [*(f"prefect.{k}.ready" for k in kinds), *(f"prefect.{k}.not-ready" for k in kinds)]
+    assert event_names() == [*(f"prefect.{k}.ready" for k in kinds), *(f"prefect.{k}.not-ready" for k in kinds)]
     assert worker.pk
 
 
 def test_a_queue_that_was_never_served_records_no_event(served):
     assert record_statuses(NOON) == 0
-    assert told() == []
+    assert event_names() == []
 
 
 def test_events_name_their_subject(served):
@@ -92,8 +92,8 @@ def test_changes_by_users_are_recorded_at_once(api):
     api.call("PATCH", "/work_pools/mill/queues/default", {"is_paused": False})
 
     pool = ["not-ready", "paused", "not-ready"]
-    assert told("prefect.work-pool.") == [f"prefect.work-pool.{status}" for status in pool]
-    assert told("prefect.work-queue.") == ["prefect.work-queue.paused", "prefect.work-queue.not-ready"]
+    assert event_names("prefect.work-pool.") == [f"prefect.work-pool.{status}" for status in pool]
+    assert event_names("prefect.work-queue.") == ["prefect.work-queue.paused", "prefect.work-queue.not-ready"]
 
 
 @pytest.mark.parametrize("was_served", [True, False], ids=["served already", "just served"])
@@ -114,7 +114,7 @@ def test_a_queue_that_is_paused_while_statuses_are_read_stays_recorded_as_paused
 
     recorded = RecordedStatus.objects.get(pk=f"prefect.work-queue.{served.work_queue_id}")
     assert recorded.status == "PAUSED"
-    assert told("prefect.work-queue.") == [
+    assert event_names("prefect.work-queue.") == [
         *["prefect.work-queue.ready"][: int(was_served)],
         "prefect.work-queue.paused",
     ]
@@ -195,9 +195,9 @@ def test_waiting_for_an_event_that_nothing_records_is_refused(api, event, place)
 def test_a_trigger_is_evaluated_exactly_if_a_matching_event_is_recorded(kind, word):
     pattern = kind + word
 
-    heard = never_recorded(waiting_for(pattern)) is None
+    is_ignored = never_recorded(waiting_for(pattern)) is None
 
-    assert heard == any(is_named([pattern], kind + status) for status in EMITTED[kind])
+    assert is_ignored == any(is_named([pattern], kind + status) for status in EMITTED[kind])
 
 
 RUN_IT = {"type": "run-deployment", "source": "inferred"}

@@ -35,7 +35,7 @@ SHORT = {
     "ORION_RECONCILE_SECONDS": "0.25",
     "ORION_AGENT_POLL_SECONDS": "1",
 }
-TOLD_OF_EACH = 3000
+MOST_SHOWN_OF_EACH = 3000
 # How many workers each API server has; on SQLite always one.
 WORKERS = (1, 1, 1 if DATABASE == "sqlite" else 2)
 
@@ -84,7 +84,7 @@ class Part:
         return self.process.poll() is None
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         return self.log.read_text(errors="replace")
 
 
@@ -141,9 +141,9 @@ class Cluster:
                 part.start_again_if_it_ended()
 
     def until_it_answers(self) -> None:
-        eventually(self._answers, self.told)
-        eventually(lambda: all("Ctrl-C stops" in server.said for server in self.servers), self.told)
-        eventually(lambda: all("serves" in agent.said for agent in self.agents), self.told)
+        eventually(self._answers, self.description)
+        eventually(lambda: all("Ctrl-C stops" in server.output for server in self.servers), self.description)
+        eventually(lambda: all("serves" in agent.output for agent in self.agents), self.description)
 
     def share_fairly(self, key: str) -> None:
         body = json.dumps({"fair_share": key}).encode()
@@ -172,8 +172,10 @@ class Cluster:
         """List the processes that execute runs now, and those that they left behind."""
         return run_processes(self.home)
 
-    def told(self) -> str:
-        return "\n".join(f"--- {part.name}, up: {part.is_up}\n{part.said[-TOLD_OF_EACH:]}" for part in self.parts)
+    def description(self) -> str:
+        return "\n".join(
+            f"--- {part.name}, up: {part.is_up}\n{part.output[-MOST_SHOWN_OF_EACH:]}" for part in self.parts
+        )
 
     def end(self) -> None:
         self._over.set()

@@ -118,7 +118,7 @@ def test_a_run_that_gave_the_api_up_before_it_began_waits_for_an_agent_again(tmp
         eventually(mark.exists, lambda: stack.api.history(run))
 
         stack.end()
-        eventually(lambda: "is reported when the API answers" in agent.said, lambda: agent.said)
+        eventually(lambda: "is reported when the API answers" in agent.output, lambda: agent.output)
         stack.start()
 
         assert stack.api.until_ended(run)["name"] == "Completed", stack.api.history(run)
@@ -139,11 +139,11 @@ def test_runs_with_crash_retries_stand_still_and_continue_without_using_one_up(
         stack.away_for(2 * LEASE)
 
         for run in runs:
-            assert stack.api.until_ended(run)["name"] == "Completed", agent.said
+            assert stack.api.until_ended(run)["name"] == "Completed", agent.output
             assert in_one_go(stack.api, run) == ["Running", "Completed"]
             assert policy_of(stack.api, run).get("crash_count", 0) == 0
         assert sorted(witness.read_text().split()) == sorted(runs)
-        assert "stands still" in agent.said
+        assert "stands still" in agent.output
 
 
 @pytest.mark.long
@@ -156,7 +156,7 @@ def test_runs_continue_while_no_server_receives_heartbeats_of_their_agent(tmp_pa
 
         stack.away_for(2 * LEASE)
 
-        assert stack.api.until_ended(run)["name"] == "Completed", agent.said
+        assert stack.api.until_ended(run)["name"] == "Completed", agent.output
         assert witness.read_text().split() == [run]
 
 
@@ -174,7 +174,7 @@ def test_a_flow_that_ended_meanwhile_is_not_run_twice(tmp_path: Path, patience: 
 
         stack.away_for(2 * LEASE)
 
-        assert stack.api.until_ended(run)["name"] == "Completed", agent.said
+        assert stack.api.until_ended(run)["name"] == "Completed", agent.output
         assert in_one_go(stack.api, run) == ["Running", "Completed"]
         assert witness.read_text().split() == [run]
 
@@ -187,14 +187,14 @@ def test_a_run_that_ended_meanwhile_and_is_cancelled_before_that_is_known_is_can
         run = stack.api.run(deployment, witness=str(witness), seconds=1)
         stack.api.until(run, "Running")
         stack.end()
-        eventually(lambda: "ended as Completed" in agent.said, lambda: agent.said)
+        eventually(lambda: "ended as Completed" in agent.output, lambda: agent.output)
 
         stack.start()
         # Before the agent delivers what its process has left, or after it.
         with suppress(AssertionError):
             stack.api.post(f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
 
-        assert stack.api.until_ended(run)["name"] in ("Cancelled", "Completed"), agent.said
+        assert stack.api.until_ended(run)["name"] in ("Cancelled", "Completed"), agent.output
 
 
 @pytest.mark.long
@@ -205,14 +205,14 @@ def test_an_attempt_that_a_draining_agent_ends_meanwhile_counts_as_no_crash(tmp_
         run = stack.api.run(deployment, witness=str(witness), seconds=20)
         stack.api.until(run, "Running")
         stack.end()
-        eventually(lambda: "stands still" in agent.said, lambda: agent.said)
+        eventually(lambda: "stands still" in agent.output, lambda: agent.output)
 
         agent.signal(signal.SIGTERM)
-        eventually(lambda: "is reported when the API answers" in agent.said, lambda: agent.said)
+        eventually(lambda: "is reported when the API answers" in agent.output, lambda: agent.output)
         stack.start()
 
         assert agent.ended() == 0
-        assert stack.api.until(run, "AwaitingRetry", "Crashed")["name"] == "AwaitingRetry", agent.said
+        assert stack.api.until(run, "AwaitingRetry", "Crashed")["name"] == "AwaitingRetry", agent.output
         policy = policy_of(stack.api, run)
         assert (policy.get("crash_count", 0), policy["handovers"]) == (0, 1)
 

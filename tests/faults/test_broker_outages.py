@@ -46,7 +46,7 @@ def waiting_run(queue: WorkQueue, now: datetime | None = None) -> FlowRun:
     return make_flow_run(make_state("SCHEDULED", scheduled_time=now), work_queue_id=queue.pk, now=now)
 
 
-def told(broker: Redis, queue: WorkQueue) -> set[UUID]:
+def announced(broker: Redis, queue: WorkQueue) -> set[UUID]:
     """The runs in the broker's queue."""
     client = redis.Redis(port=broker.port, socket_timeout=5)
     try:
@@ -68,7 +68,7 @@ def until(came_true: Callable[[], bool], meanwhile: Callable[[], object] = lambd
         time.sleep(0.05)
 
 
-def hinting_as_time_goes_by() -> Callable[[], object]:
+def hinting_as_time_passes() -> Callable[[], object]:
     """The ticker's work, with twenty seconds between any two ticks."""
     moments = (timezone.now() + timedelta(seconds=20 * n) for n in range(10_000))
     return lambda: hint_due_runs(next(moments))
@@ -77,14 +77,14 @@ def hinting_as_time_goes_by() -> Callable[[], object]:
 def test_a_due_run_is_announced_once(broker: Redis, queue: WorkQueue):
     run = waiting_run(queue)
 
-    until(lambda: told(broker, queue) == {run.pk})
+    until(lambda: announced(broker, queue) == {run.pk})
 
     hint_due_runs(timezone.now())
-    assert told(broker, queue) == {run.pk}
+    assert announced(broker, queue) == {run.pk}
 
 
 def test_requests_are_answered_while_the_broker_hangs(broker: Redis, queue: WorkQueue, client: Client):
-    until(lambda: bool(told(broker, queue)), lambda: waiting_run(queue))
+    until(lambda: bool(announced(broker, queue)), lambda: waiting_run(queue))
     flow = make_flow()
     broker.freeze()
 
@@ -96,27 +96,27 @@ def test_requests_are_answered_while_the_broker_hangs(broker: Redis, queue: Work
 
     assert {answer.status_code for answer in answers} == {201}
     broker.thaw()
-    until(lambda: told(broker, queue) >= {run.pk for run in runs}, hinting_as_time_goes_by())
+    until(lambda: announced(broker, queue) >= {run.pk for run in runs}, hinting_as_time_passes())
 
 
 def test_runs_that_came_during_an_outage_of_the_broker_are_announced_afterwards(broker: Redis, queue: WorkQueue):
-    until(lambda: bool(told(broker, queue)), lambda: waiting_run(queue))
+    until(lambda: bool(announced(broker, queue)), lambda: waiting_run(queue))
     broker.kill()
     run = waiting_run(queue)
     hint_due_runs(timezone.now() + timedelta(seconds=20))
 
     broker.start()
 
-    until(lambda: run.pk in told(broker, queue), hinting_as_time_goes_by())
+    until(lambda: run.pk in announced(broker, queue), hinting_as_time_passes())
 
 
 def test_hints_that_a_broker_lost_are_sent_again(broker: Redis, queue: WorkQueue):
     run = waiting_run(queue)
-    until(lambda: told(broker, queue) == {run.pk})
+    until(lambda: announced(broker, queue) == {run.pk})
 
     broker.flush()
 
-    until(lambda: run.pk in told(broker, queue), hinting_as_time_goes_by())
+    until(lambda: run.pk in announced(broker, queue), hinting_as_time_passes())
 
 
 def test_a_broker_that_never_was_there_costs_nothing_but_the_hints(settings, queue: WorkQueue):

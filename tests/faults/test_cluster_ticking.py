@@ -55,15 +55,15 @@ def database() -> Iterator[dict[str, str]]:
 
 def query(home: Path, settings: dict[str, str], code: str) -> str:
     program = f"import django; django.setup()\n{code}"
-    said = warm.run(
+    output = warm.run(
         [sys.executable, "-c", program],
         env=environment(home, DJANGO_SETTINGS_MODULE="orion_site.settings", **settings),
         capture_output=True,
         text=True,
         timeout=60,
     )
-    assert said.returncode == 0, said.stderr
-    return said.stdout.strip()
+    assert output.returncode == 0, output.stderr
+    return output.stdout.strip()
 
 
 def found(home: Path, settings: dict[str, str], sql: str) -> tuple[Any, ...]:

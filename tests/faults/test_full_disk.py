@@ -55,10 +55,10 @@ def test_on_a_full_disk_of_the_database_only_writes_are_refused():
         api = Api(server)
         disk.fill()
 
-        stored, status, headers, told = until_refused(server)
+        stored, status, headers, body = until_refused(server)
 
         assert (status, headers["retry-after"]) == (503, "1")
-        assert "disk below the database is full" in told
+        assert "disk below the database is full" in body
         assert {create_flow(server, stored)[0] for _ in range(3)} == {503}
         assert len(api.post("/flows/filter", {"limit": 200})) == min(stored, 200)
         for page in ("/api/health", "/api/ready", "/runs", "/flows"):
@@ -139,10 +139,10 @@ def test_a_program_without_an_api_and_without_disk_space_continues_and_reports_l
             time.sleep(0.5)
 
         with running_server(home, "--port", str(server.port), **settings) as server:
-            _, said = flow.communicate(timeout=PATIENCE_SECONDS)
+            _, output = flow.communicate(timeout=PATIENCE_SECONDS)
 
-            assert flow.returncode == 0, said
-            assert "No space left on device" in said
+            assert flow.returncode == 0, output
+            assert "No space left on device" in output
             completed = {"state": {"type": {"any_": ["COMPLETED"]}}}
             assert Api(server).post("/task_runs/count", {"task_runs": completed}) == TASKS
             assert Api(server).post("/flow_runs/count", {"flow_runs": completed}) == 1
@@ -155,10 +155,10 @@ def test_a_program_with_its_database_on_a_full_disk_names_the_disk():
         disk.fill()
 
         flow = program(disk.folder, "tests.faults.reporting_program", "1")
-        _, said = flow.communicate(timeout=PATIENCE_SECONDS)
+        _, output = flow.communicate(timeout=PATIENCE_SECONDS)
 
         assert flow.returncode == 1
-        assert f"The disk below the database {disk.folder}/orion.db is full; make room there." in said
+        assert f"The disk below the database {disk.folder}/orion.db is full; make room there." in output
 
 
 def test_on_a_disk_too_small_for_a_database_none_is_created():

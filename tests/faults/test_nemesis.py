@@ -161,27 +161,27 @@ def test_every_run_ends_lawfully_whichever_process_dies(tmp_path: Path):
         load = Load(cluster.api, QUEUE, tmp_path / "witness", random.Random(SEED))
         nemesis = Nemesis(cluster, load, random.Random(SEED))
         with load, StallWatch(nemesis.chronicle):
-            eventually(load.starts, cluster.told)
+            eventually(load.starts, cluster.description)
             for number in range(1, ROUNDS + 1):
                 nemesis.round()
                 if number % ROUNDS_BETWEEN_LOOKS == 0:
                     assert cluster.verified() == "", nemesis.done
 
-        eventually(lambda: load.unfinished() == 0, lambda: told(cluster, nemesis))
-        eventually(lambda: not cluster.run_processes(), lambda: told(cluster, nemesis))
+        eventually(lambda: load.unfinished() == 0, lambda: description(cluster, nemesis))
+        eventually(lambda: not cluster.run_processes(), lambda: description(cluster, nemesis))
 
-        assert cluster.verified() == "", told(cluster, nemesis)
-        assert load.surprises == [], told(cluster, nemesis)
+        assert cluster.verified() == "", description(cluster, nemesis)
+        assert load.surprises == [], description(cluster, nemesis)
         assert_started_as_often_as_allowed(load, nemesis.chronicle)
         assert_what_nobody_harmed_completed(load, nemesis)
         assert_completed_runs_are_whole(load)
         assert_none_is_lost_and_none_made_twice(cluster, load)
         print("ended as", load.ends())
-        assert_all_places_are_free(load, lambda: told(cluster, nemesis))
+        assert_all_places_are_free(load, lambda: description(cluster, nemesis))
 
 
-def told(cluster: Cluster, nemesis: Nemesis) -> str:
-    return f"seed {SEED}: {nemesis.done}\n{cluster.told()}"
+def description(cluster: Cluster, nemesis: Nemesis) -> str:
+    return f"seed {SEED}: {nemesis.done}\n{cluster.description()}"
 
 
 def assert_started_as_often_as_allowed(load: Load, chronicle: Chronicle) -> None:
@@ -221,7 +221,7 @@ def assert_none_is_lost_and_none_made_twice(cluster: Cluster, load: Load) -> Non
     assert sorted(found) == sorted(load.runs)
 
 
-def assert_all_places_are_free(load: Load, told: Callable[[], object]) -> None:
+def assert_all_places_are_free(load: Load, describe: Callable[[], object]) -> None:
     more = [load.add("brief") for _ in range(PLACES + 1)]
-    eventually(lambda: load.unfinished() == 0, told)
+    eventually(lambda: load.unfinished() == 0, describe)
     assert {load.state_of(run) for run in more} == {"COMPLETED"}

@@ -37,16 +37,16 @@ def test_an_outage_is_one_line_when_it_begins_and_one_when_it_is_over(tmp_path):
             while asked(server)[0] != 200:
                 assert time.monotonic() < until
                 time.sleep(0.1)
-            said = read_until(server.process.stderr, "answers again")
+            output = read_until(server.process.stderr, "answers again")
             _, rest = server.interrupt()
-            said += rest
+            output += rest
 
     assert {status for status, _ in answers} == {503}
     assert {json.loads(body)["exception_message"] for _, body in answers} == {
         "Service Unavailable: the database does not answer."
     }
     assert page.result()[0] == 503
-    assert said.count("The database does not answer") == 1
-    assert said.count("The database answers again") == 1
-    assert "Traceback" not in said
-    assert "pool" not in said.lower().replace("pool (", "")
+    assert output.count("The database does not answer") == 1
+    assert output.count("The database answers again") == 1
+    assert "Traceback" not in output
+    assert "pool" not in output.lower().replace("pool (", "")

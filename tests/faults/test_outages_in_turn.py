@@ -134,12 +134,12 @@ class Program:
         return self._out.read_text().splitlines()
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         return f"--- {self.name}: {self.process.poll()}\n{self._errors.read_text()[-6000:]}"
 
     def ended_well(self) -> None:
-        eventually(lambda: self.process.poll() is not None, lambda: self.said)
-        assert self.process.returncode == 0, self.said
+        eventually(lambda: self.process.poll() is not None, lambda: self.output)
+        assert self.process.returncode == 0, self.output
 
 
 class Programs:
@@ -157,7 +157,7 @@ class Programs:
         self._start = lambda name, *words: Program(folder, name, words, settings)
         worker = [*COMMAND, "task-worker", "start", "-q", QUEUE, "-c", "2", "--name", "task-worker"]
         self.task_worker = self._start("task-worker", *worker)
-        eventually(lambda: "serves" in self.task_worker.said, lambda: self.task_worker.said)
+        eventually(lambda: "serves" in self.task_worker.output, lambda: self.task_worker.output)
         flows = [sys.executable, str(ROOT / "tests" / "upgrades" / "reporting_flows.py"), str(self._enough)]
         self.flows = self._start("flows", *flows)
         calling = [sys.executable, "-m", "tests.faults.calling_program", str(self._enough), str(self.witness)]
@@ -183,8 +183,8 @@ class Programs:
         self.task_worker.process.wait(30)
 
     @property
-    def said(self) -> str:
-        return "\n".join(one.said for one in (self.task_worker, self.flows, self.calls, *self.reports[-1:]))
+    def output(self) -> str:
+        return "\n".join(one.output for one in (self.task_worker, self.flows, self.calls, *self.reports[-1:]))
 
     def _report(self) -> None:
         while not self._over.is_set():
@@ -212,21 +212,21 @@ def test_servers_redis_and_postgresql_die_in_turn_and_everything_completes_once(
         planned = planned_deployment(cluster, tmp_path / "planned")
         outages, chronicle = Outages(cluster, random.Random(SEED)), Chronicle()
 
-        def told() -> str:
-            return f"seed {SEED}: {outages.done}\n{unfinished(cluster)}\n{programs.said}\n{cluster.told()}"
+        def describe() -> str:
+            return f"seed {SEED}: {outages.done}\n{unfinished(cluster)}\n{programs.output}\n{cluster.description()}"
 
         with load, programs, StallWatch(chronicle):
-            eventually(lambda: load.starts() and programs.calls.lines and programs.flows.lines, told)
+            eventually(lambda: load.starts() and programs.calls.lines and programs.flows.lines, describe)
             for number in range(1, ROUNDS + 1):
                 outages.round(number)
         load.insist(f"/deployments/{planned}/pause_deployment", {})
 
-        eventually(lambda: load.unfinished() == 0, told)
+        eventually(lambda: load.unfinished() == 0, describe)
         for program in [*programs.reports, programs.flows, programs.calls]:
             program.ended_well()
-        assert cluster.verified() == "", told()
-        assert load.surprises == [], told()
-        assert load.ends() == {"COMPLETED": len(load.runs)}, told()
+        assert cluster.verified() == "", describe()
+        assert load.surprises == [], describe()
+        assert load.ends() == {"COMPLETED": len(load.runs)}, describe()
         assert_each_run_completed_once(load)
         assert_each_planned_run_completed_once(cluster, planned, tmp_path / "planned")
         assert_flows_are_recorded(load, programs.flows.lines, TASKS)

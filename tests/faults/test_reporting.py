@@ -125,22 +125,22 @@ def test_a_program_that_is_killed_loses_nothing_that_a_server_acknowledged(tmp_p
     home = tmp_path / "home"
     with running_server(home) as server:
         program = Program(tmp_path, "5000", "0.02", ORION_API_URL=f"http://127.0.0.1:{server.port}/api")
-        told = acknowledged([program.read_line() for _ in range(3)] + program.kill())
+        acknowledged_runs = acknowledged([program.read_line() for _ in range(3)] + program.kill())
 
     found = histories(home, program.flow_run)
-    assert len(told) >= 10
-    assert {tuple(name for _, name in found[task_run]) for task_run in told} == {tuple(THREE_STEPS)}
+    assert len(acknowledged_runs) >= 10
+    assert {tuple(name for _, name in found[task_run]) for task_run in acknowledged_runs} == {tuple(THREE_STEPS)}
 
 
 @pytest.mark.parametrize("attempt", range(rounds(1)))
 def test_a_program_that_is_killed_loses_nothing_that_was_acknowledged_in_its_own_process(tmp_path: Path, attempt: int):
     program = Program(tmp_path, "5000", "0.01")
-    told = acknowledged([program.read_line() for _ in range(1 + attempt)] + program.kill())
+    acknowledged_runs = acknowledged([program.read_line() for _ in range(1 + attempt)] + program.kill())
 
     found = histories(tmp_path, program.flow_run)
 
-    assert len(told) >= 10
-    assert {tuple(name for _, name in found[task_run]) for task_run in told} == {tuple(THREE_STEPS)}
+    assert len(acknowledged_runs) >= 10
+    assert {tuple(name for _, name in found[task_run]) for task_run in acknowledged_runs} == {tuple(THREE_STEPS)}
 
 
 def test_a_database_that_is_locked_from_outside_delays_reports_without_loss(tmp_path: Path):
@@ -166,11 +166,11 @@ def test_the_next_process_reports_the_end_of_a_run_after_an_outage(tmp_path: Pat
         kept = list((tmp_path / "spool").iterdir())
 
         servers.enter_context(running_server(home, "--port", str(server.port)))
-        told = python(tmp_path, "-c", COMPLETE_AND_LOOK, **address)
+        acknowledged_runs = python(tmp_path, "-c", COMPLETE_AND_LOOK, **address)
 
     assert "ApiUnreachable" in ended.stderr
     assert len(kept) == 1
-    assert told.stdout == "True Completed 60\n", told.stderr
+    assert acknowledged_runs.stdout == "True Completed 60\n", acknowledged_runs.stderr
     assert list((tmp_path / "spool").iterdir()) == []
 
 

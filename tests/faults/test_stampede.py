@@ -62,8 +62,8 @@ class Answers:
 def exchange(port: int, method: str, path: str, body: object, headers: dict[str, str]) -> tuple[int, str | None, str]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
     try:
-        said = None if body is None else json.dumps(body).encode()
-        connection.request(method, f"/api{path}", said, {"Content-Type": "application/json", **headers})
+        content = None if body is None else json.dumps(body).encode()
+        connection.request(method, f"/api{path}", content, {"Content-Type": "application/json", **headers})
         answer = connection.getresponse()
         return answer.status, answer.headers["Retry-After"], answer.read().decode()
     finally:

@@ -57,8 +57,8 @@ def test_the_runs_of_a_killed_script_crash_with_their_tasks(tmp_path: Path):
         until_states(server, "task_runs", {"CRASHED"}, count=2)
         server.interrupt()
 
-    told = {run["state"]["message"] for run in runs}
-    assert all(f"pid {script.pid}" in message for message in told), told
+    messages = {run["state"]["message"] for run in runs}
+    assert all(f"pid {script.pid}" in message for message in messages), messages
 
 
 HOLDER = """

@@ -81,7 +81,7 @@ def test_late_reports_of_an_agent_that_was_cut_off_are_refused(tmp_path: Path):
             before = everything_of(api, lost) | everything_of(api, retried)
 
             wire.heal()
-            eventually(lambda: "another attempt" in agent.said and not run_processes(home), lambda: agent.said)
+            eventually(lambda: "another attempt" in agent.output and not run_processes(home), lambda: agent.output)
 
         assert (everything_of(api, lost) | everything_of(api, retried)) ^ before == set()
         assert witness.read_text().split() == [retried, retried]

@@ -72,10 +72,10 @@ def test_killed_processes_are_restarted_and_all_stop_with_the_server(tmp_path: P
         stopped = orion(tmp_path, "server", "stop", "-o", "json")
         assert stopped.returncode == 0, stopped.stderr
         assert orion(tmp_path, "server", "status").returncode == 1
-        _, said = server.process.communicate(timeout=PATIENCE_SECONDS)
+        _, output = server.process.communicate(timeout=PATIENCE_SECONDS)
         assert server.process.returncode == 0
         for name in before:
-            assert f"Process '{name}' of this server was killed by SIGKILL" in said
+            assert f"Process '{name}' of this server was killed by SIGKILL" in output
         assert processes_of_home(tmp_path) == {}
         assert not list((tmp_path / "metrics").rglob("*.prom"))
 
@@ -144,10 +144,10 @@ def test_a_deployed_flow_runs_and_may_finish_when_the_server_is_asked_to_stop(tm
         run = api.run_of("flows.py:napping", "default", seconds=2, witness=str(witness))
         api.until(run, "Running")
 
-        code, said = server.interrupt()
+        code, output = server.interrupt()
 
         assert code == 0
-        assert witness.exists(), said
+        assert witness.exists(), output
         assert witness.read_text() == "awake"
         assert verified(tmp_path, settings) == ""
 
@@ -176,7 +176,7 @@ class OpenPage:
                 self.connections += 1
                 socket.send_json({"topics": topics, "since": at})
                 while not self._over.is_set():
-                    message = socket.hear_json()
+                    message = socket.next_json()
                     if message.get("all") or message.get("changed"):
                         self._read()
                     at = message["at"]
@@ -303,8 +303,8 @@ class Claimer:
             suppress(OSError, http.client.HTTPException),
             closing(http.client.HTTPConnection("127.0.0.1", self._server.port, timeout=seconds)) as connection,
         ):
-            said = {"Content-Type": "application/json", **(headers or {})}
-            connection.request("POST", f"/api{path}", json.dumps(body), said)
+            given = {"Content-Type": "application/json", **(headers or {})}
+            connection.request("POST", f"/api{path}", json.dumps(body), given)
             answer = connection.getresponse()
             text = answer.read()
             if answer.status >= 500 and answer.status != 503:

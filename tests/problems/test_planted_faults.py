@@ -32,7 +32,7 @@ def test_each_of_twenty_faults_is_named(capsys: pytest.CaptureFixture[str], sett
     # Two of them fail by one and the same division.
     assert len(found) == len(PLANTED) - 1
     named = {(one["type"], one["place"]): one for one in found}
-    told = []
+    reported = []
     for planted in PLANTED:
         one = named.get((planted.type, f"{HERE}:{planted.function}"))
         if one is None:
@@ -40,9 +40,9 @@ def test_each_of_twenty_faults_is_named(capsys: pytest.CaptureFixture[str], sett
         assert main(["problem", "show", one["id"]]) == 0
         shown = capsys.readouterr().out
         wanted = (planted.type, f"{HERE}:{planted.function}", planted.word, planted.flow.name)
-        told += [planted] if all(word in shown for word in wanted) else []
+        reported += [planted] if all(word in shown for word in wanted) else []
 
-    assert [one.flow.name for one in PLANTED if one not in told] == []
+    assert [one.flow.name for one in PLANTED if one not in reported] == []
 
 
 @pytest.mark.long

@@ -207,8 +207,8 @@ def test_no_entry_point_leads_out_of_the_folder(tmp_path, entrypoint):
 
 def test_other_packages_of_the_run_are_named(tmp_path):
     (tmp_path / "flows.py").write_text("")
-    said = {"environment_of": "the run", "python": "2.7.18", "packages": {"pydantic": "0.1", "no-such-package": "7"}}
-    file = forge(tmp_path / "good.orion", manifest={**said, "code": {"entrypoint": "flows.py:etl"}})
+    given = {"environment_of": "the run", "python": "2.7.18", "packages": {"pydantic": "0.1", "no-such-package": "7"}}
+    file = forge(tmp_path / "good.orion", manifest={**given, "code": {"entrypoint": "flows.py:etl"}})
 
     warnings = " ".join(make_plan(read_capsule(file), here=tmp_path).warnings)
 

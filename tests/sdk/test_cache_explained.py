@@ -84,8 +84,8 @@ def test_tasks_without_a_cache_key_are_as_they_were():
 
 
 def test_digests_are_those_of_equal_inputs_and_large_ones_have_their_type():
-    told = digests_of_inputs({"a": [1, 2], "b": [1, 2], "c": (1, 2), "large": "x" * 2_000_000, "odd": iter([])})
+    found = digests_of_inputs({"a": [1, 2], "b": [1, 2], "c": (1, 2), "large": "x" * 2_000_000, "odd": iter([])})
 
-    assert told["a"] == told["b"] != told["c"]
-    assert len(told["a"]) == DIGITS
-    assert (told["large"], told["odd"]) == ("str", "list_iterator")
+    assert found["a"] == found["b"] != found["c"]
+    assert len(found["a"]) == DIGITS
+    assert (found["large"], found["odd"]) == ("str", "list_iterator")

@@ -133,9 +133,9 @@ def test_arguments_that_cannot_be_compared_warn_and_run():
     state = outer(return_state=True)
 
     assert state.result() == ["ran", "ran"]
-    told = [line.message for line in logs_of(state) if "not cached" in line.message]
-    assert len(told) == 2
-    assert "lock=lock" in told[0]
+    messages = [line.message for line in logs_of(state) if "not cached" in line.message]
+    assert len(messages) == 2
+    assert "lock=lock" in messages[0]
 
 
 def test_value_that_cannot_be_stored_is_not_cached_and_reports_it():
@@ -240,9 +240,9 @@ if __name__ == "__main__":
 def test_objects_of_the_main_script_have_the_same_key_in_the_next_process(tmp_path: Path):
     program = Program(tmp_path, SCRIPT)
 
-    said = [program.run(PYTHONHASHSEED=seed) for seed in ("1", "2", "3")]
+    found = [program.run(PYTHONHASHSEED=seed) for seed in ("1", "2", "3")]
 
-    assert [one.stdout.split()[-1] for one in said] == ["Completed", "Cached", "Cached"], said[0].stderr
+    assert [one.stdout.split()[-1] for one in found] == ["Completed", "Cached", "Cached"], found[0].stderr
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])

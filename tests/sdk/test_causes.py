@@ -28,7 +28,7 @@ def cause_of(state) -> dict[str, str]:
     return state.state_details.cause or {}
 
 
-def told(state) -> tuple[str, str]:
+def kind_and_place(state) -> tuple[str, str]:
     cause = cause_of(state)
     assert "message" not in cause
     return cause["type"], cause["place"]
@@ -46,7 +46,7 @@ def test_a_task_its_flow_and_the_flow_around_it_have_one_cause():
 
     states = [outer(return_state=True), inner(return_state=True)]
 
-    assert told(states[0]) == ("KeyError", "test_causes.py:load_rows")
+    assert kind_and_place(states[0]) == ("KeyError", "test_causes.py:load_rows")
     assert cause_of(states[0]) == cause_of(states[1])
 
 
@@ -64,7 +64,7 @@ def test_a_flow_has_the_cause_of_the_first_task_that_failed():
     state = fan(return_state=True)
 
     assert state.message == "2/2 runs failed."
-    assert told(state)[0] == "KeyError"
+    assert kind_and_place(state)[0] == "KeyError"
 
 
 @pytest.mark.parametrize("wait", [True, False])
@@ -81,7 +81,7 @@ def test_a_task_that_could_not_start_has_the_cause_of_its_input(wait: bool):
     state = waiting(return_state=True)
 
     assert "UpstreamFailed" in (state.message or "")
-    assert told(state) == ("KeyError", "test_causes.py:load_rows")
+    assert kind_and_place(state) == ("KeyError", "test_causes.py:load_rows")
 
 
 def test_a_problem_of_an_input_has_its_words():
@@ -99,7 +99,7 @@ def test_a_returned_state_brings_its_cause():
     def returning():
         return load_rows(1, return_state=True)
 
-    assert told(returning(return_state=True))[0] == "KeyError"
+    assert kind_and_place(returning(return_state=True))[0] == "KeyError"
 
 
 def test_the_flows_own_exception_is_its_cause():
@@ -110,7 +110,7 @@ def test_the_flows_own_exception_is_its_cause():
     def own() -> None:
         helper()
 
-    assert told(own(return_state=True)) == ("RuntimeError", "test_causes.py:helper")
+    assert kind_and_place(own(return_state=True)) == ("RuntimeError", "test_causes.py:helper")
 
 
 def test_library_frames_are_left_out():
@@ -120,7 +120,7 @@ def test_library_frames_are_left_out():
 
         json.loads("{")
 
-    assert told(reading(return_state=True)) == ("JSONDecodeError", "test_causes.py:reading")
+    assert kind_and_place(reading(return_state=True)) == ("JSONDecodeError", "test_causes.py:reading")
 
 
 def test_a_timeout_names_what_took_too_long():
@@ -132,7 +132,7 @@ def test_a_timeout_names_what_took_too_long():
     def waiting() -> None:
         slow()
 
-    assert told(waiting(return_state=True)) == ("TimedOut", "test_causes.py:slow")
+    assert kind_and_place(waiting(return_state=True)) == ("TimedOut", "test_causes.py:slow")
 
 
 def raise_far_away() -> None:
@@ -164,7 +164,7 @@ def test_groups_of_exceptions_differ_by_their_first():
         grouped(first, return_state=True) for first in (OSError("disk 4"), OSError("disk 5"), KeyError("x"))
     )
 
-    assert told(one) == ("ExceptionGroup", "test_causes.py:grouped")
+    assert kind_and_place(one) == ("ExceptionGroup", "test_causes.py:grouped")
     assert cause_of(one) == cause_of(same) != cause_of(other)
 
 
@@ -185,7 +185,7 @@ def test_hostile_exceptions_cost_the_run_nothing():
     state = meeting(return_state=True)
 
     assert state.is_failed()
-    assert told(state)[0] == "Hostile"
+    assert kind_and_place(state)[0] == "Hostile"
 
 
 def test_good_ends_and_states_of_the_users_own_making_have_no_cause(monkeypatch: pytest.MonkeyPatch):

@@ -34,9 +34,9 @@ def test_the_api_validates_a_states_details_and_both_sides_read_them_back():
         flow_run_id=UUID(int=1), scheduled_time=NOON, retriable=False, run_input_keyset={"response": "key"}
     )
 
-    told = from_json(to_json(given.given_fields()))
+    found = from_json(to_json(given.given_fields()))
 
-    assert StateDetails.from_json(told) == TypeAdapter(StateDetails).validate_python(told) == given
+    assert StateDetails.from_json(found) == TypeAdapter(StateDetails).validate_python(found) == given
     assert given.revised(retriable=None).given_fields().keys() == {"flow_run_id", "scheduled_time", "run_input_keyset"}
     assert NO_DETAILS.given_fields() == {}
 

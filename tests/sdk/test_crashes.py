@@ -132,9 +132,9 @@ def test_signals_are_recorded_and_then_do_their_work(tmp_path: Path, number: int
         process.wait(30)
 
     assert process.returncode == code
-    name, told = program.flow_run()
+    name, found = program.flow_run()
     assert name == "Crashed"
-    assert message in told
+    assert message in found
     assert program.task_runs() == [
         ("work-0", "Completed"),
         ("work-1", "Completed"),
@@ -169,8 +169,8 @@ def test_signal_to_an_async_program_is_recorded(tmp_path: Path):
         process.wait(30)
 
     assert process.returncode == -signal.SIGTERM
-    name, told = program.flow_run()
-    assert (name, told) == ("Crashed", "The process of the run was asked to end (SIGTERM).")
+    name, found = program.flow_run()
+    assert (name, found) == ("Crashed", "The process of the run was asked to end (SIGTERM).")
     assert program.task_runs() == [("wait-0", "Crashed")]
 
 

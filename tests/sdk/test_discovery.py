@@ -154,8 +154,8 @@ def test_a_module_is_looked_at_alone(folder, monkeypatch):
 def test_a_repository_is_cloned(folder):
     write(folder, "etl.py", ETL)
     for words in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-q", "-m", "x"]):
-        said = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
-        subprocess.run(["git", *said, *words], cwd=folder, check=True)
+        shown = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", *shown, *words], cwd=folder, check=True)
 
     answer = found(pull_steps=[{"orionflow.storage.git_clone": {"repository": f"file://{folder}"}}])
 

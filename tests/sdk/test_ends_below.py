@@ -94,7 +94,7 @@ async def test_others_of_a_gather_end_before_the_flow_that_failed(orion: Isolate
         raise ValueError("no")
 
     @task
-    async def goes_on() -> None:
+    async def survivor() -> None:
         begun[0].set()
         await may_go_on.wait()
         went_on.append("task")
@@ -107,7 +107,7 @@ async def test_others_of_a_gather_end_before_the_flow_that_failed(orion: Isolate
 
     @flow
     async def outer() -> None:
-        await asyncio.gather(fails(), goes_on(), nested())
+        await asyncio.gather(fails(), survivor(), nested())
 
     state = await outer(return_state=True)
     may_go_on.set()

@@ -264,12 +264,12 @@ def test_flow_that_returns_nothing_fails_when_a_task_never_started():
 
 def test_allowed_failure_hands_over_the_exception():
     @task
-    def told(error: Any) -> str:
+    def describe(error: Any) -> str:
         return f"{type(error).__name__}: {error}"
 
     @flow
     def outer() -> str:
-        return told(allow_failure(bad.submit()))
+        return describe(allow_failure(bad.submit()))
 
     assert outer() == "ValueError: bad"
 

@@ -411,7 +411,7 @@ def test_the_run_of_a_forked_process_that_is_terminated_has_crashed(tmp_path: Pa
     assert made == [("Crashed",)]
 
 
-TERMINATED_UNHEARD = """
+TERMINATED_UNNOTICED = """
 import multiprocessing, signal, threading, time
 from orionflow import flow, task
 
@@ -446,7 +446,7 @@ print(*outer())
 
 
 def test_a_signal_that_does_not_wake_the_main_thread_of_a_forked_process_comes_again(tmp_path: Path):
-    program = Program(tmp_path, TERMINATED_UNHEARD)
+    program = Program(tmp_path, TERMINATED_UNNOTICED)
 
     done = program.run(timeout=PATIENCE_SECONDS)
 

@@ -143,13 +143,13 @@ def test_hooks_can_be_added_by_decorating():
         get_run_logger().info("running")
 
     @outer.on_completion
-    def tell(*_: Any) -> None:
+    def notify(*_: Any) -> None:
         calls.append("told")
 
     outer()
 
     assert calls == ["told"]
-    assert tell.__name__ == "tell"
+    assert notify.__name__ == "notify"
 
 
 @pytest.mark.parametrize("option", [print, "print", ["print"], 3])

@@ -319,7 +319,7 @@ def test_a_program_is_warned_once_of_a_name_that_people_cannot_read(
     first.to_deployment(name, entrypoint="flows.py:nothing")
     again.to_deployment(name, entrypoint="flows.py:nothing")
 
-    said = [record.getMessage() for record in caplog.records if "Choose another name" in record.getMessage()]
+    messages = [record.getMessage() for record in caplog.records if "Choose another name" in record.getMessage()]
     assert [first.name, again.name] == [name, name]
-    assert ["flow" in said[0], "deployment" in said[1], len(said)] == [True, True, 2]
-    assert all(why in one and ascii(name) in one for one in said)
+    assert ["flow" in messages[0], "deployment" in messages[1], len(messages)] == [True, True, 2]
+    assert all(why in one and ascii(name) in one for one in messages)

@@ -237,14 +237,14 @@ def test_plain_calls_with_a_runner_for_other_processes_are_logged_once():
     def submitting() -> int:
         return sum(future.result() for future in (chatty(1), chatty(2)))  # type: ignore[attr-defined]
 
-    told, untold = (
+    warned, silent = (
         [line.message for line in logs_of(one(return_state=True)) if "submit_calls=True" in line.message]
         for one in (outer, submitting)
     )
 
-    assert len(told) == 1
-    assert "'chatty' is called here, not through" in told[0]
-    assert untold == []
+    assert len(warned) == 1
+    assert "'chatty' is called here, not through" in warned[0]
+    assert silent == []
 
 
 def test_user_without_a_home_has_a_folder_of_its_own(tmp_path: Path):

@@ -43,9 +43,9 @@ WRONG_FOR_TASKS = [
 
 
 @pytest.mark.parametrize("decorator", [flow, task])
-@pytest.mark.parametrize(("options", "told"), WRONG)
-def test_wrong_option_is_reported(decorator: Callable[..., Any], options: dict[str, Any], told: str):
-    with pytest.raises(UsageError, match=told):
+@pytest.mark.parametrize(("options", "expected"), WRONG)
+def test_wrong_option_is_reported(decorator: Callable[..., Any], options: dict[str, Any], expected: str):
+    with pytest.raises(UsageError, match=expected):
         decorator(**options)(lambda: None)
 
 
@@ -82,9 +82,9 @@ def test_pickle_of_a_version_without_an_option_has_its_default(decorator: Callab
     assert (restored.retries, restored.tags, restored.log_prints) == (0, frozenset(), None)
 
 
-@pytest.mark.parametrize(("said", "meant"), [(1, True), (0, False), (True, True), (None, None)])
-def test_whether_results_are_stored_may_be_any_truth_value(said: Any, meant: bool | None):
-    assert task(persist_result=said)(lambda: None).persist_result is meant
+@pytest.mark.parametrize(("value", "meant"), [(1, True), (0, False), (True, True), (None, None)])
+def test_whether_results_are_stored_may_be_any_truth_value(value: Any, meant: bool | None):
+    assert task(persist_result=value)(lambda: None).persist_result is meant
 
 
 class Reversed:
@@ -137,7 +137,7 @@ def test_results_go_to_a_folder_of_any_kind(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "expected"),
     [
         ({"cron": 5}, r"5 is not a schedule; write a cron line, such as"),
         ({"rrule": 5}, r"5 is not a schedule; write a recurrence rule"),
@@ -145,14 +145,14 @@ def test_results_go_to_a_folder_of_any_kind(tmp_path: Path):
         ({"schedules": [Cron(5)]}, "5 is not a schedule"),  # type: ignore[arg-type]
     ],
 )
-def test_a_schedule_of_another_type_is_named(options: dict[str, Any], told: str):
-    with pytest.raises(UsageError, match=told):
+def test_a_schedule_of_another_type_is_named(options: dict[str, Any], expected: str):
+    with pytest.raises(UsageError, match=expected):
         schedules_of(**options)
 
 
-@pytest.mark.parametrize(("options", "told"), WRONG_FOR_TASKS)
-def test_wrong_option_of_a_task_is_reported(options: dict[str, Any], told: str):
-    with pytest.raises(UsageError, match=told):
+@pytest.mark.parametrize(("options", "expected"), WRONG_FOR_TASKS)
+def test_wrong_option_of_a_task_is_reported(options: dict[str, Any], expected: str):
+    with pytest.raises(UsageError, match=expected):
         task(**options)(lambda: None)
 
 
@@ -187,9 +187,9 @@ def test_no_timeout_is_longer_than_what_threads_wait(most: float):
         "print(task(timeout_seconds=timedelta.max)(print).timeout_seconds <= threading.TIMEOUT_MAX)"
     )
 
-    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    value = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
 
-    assert said.stdout.strip() == "True"
+    assert value.stdout.strip() == "True"
 
 
 @pytest.mark.parametrize(("kind", "typed"), [(Flow, FlowOptions), (Task, TaskOptions)])

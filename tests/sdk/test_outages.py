@@ -91,15 +91,15 @@ def test_program_that_a_signal_ends_during_an_outage_leaves_its_reports_to_the_n
         program.wait_for_output("ready")
         api.stop()
         process.send_signal(number)
-        _, said = process.communicate(timeout=30)
+        _, output = process.communicate(timeout=30)
     api.start()
     with override_settings(home=program.home):
         replay_leftovers()
 
-    assert process.returncode == -number, said
+    assert process.returncode == -number, output
     runs = flow_runs()
-    assert [run.state_type for run in runs] == ["CRASHED"] * 3, said
-    assert {one.state_type for run in runs for one in task_runs_of(run)} == {"CRASHED"}, said
+    assert [run.state_type for run in runs] == ["CRASHED"] * 3, output
+    assert {one.state_type for run in runs for one in task_runs_of(run)} == {"CRASHED"}, output
 
 
 SLOW_TO_END = """
@@ -170,13 +170,13 @@ def test_repeated_signals_extend_no_time_for_reports(
         if again_after is not None:
             time.sleep(again_after)
             process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=30)
+        _, output = process.communicate(timeout=30)
     api.start()
     with override_settings(home=program.home):
         replay_leftovers()
 
-    assert process.returncode == code, said
-    assert [run.state_type for run in flow_runs()] == ["CRASHED"] * count, said
+    assert process.returncode == code, output
+    assert [run.state_type for run in flow_runs()] == ["CRASHED"] * count, output
 
 
 LOGS_TO_NOBODY = """
@@ -251,12 +251,12 @@ def test_program_that_a_signal_ends_while_the_api_does_not_answer_leaves_its_end
                 code = process.wait(timeout=12)
             finally:
                 process.kill()
-        said = process.stderr.read() if process.stderr else ""
+        output = process.stderr.read() if process.stderr else ""
     with override_settings(home=program.home):
         replay_leftovers()
 
-    assert code == -signal.SIGTERM, said
-    assert [run.state_type for run in flow_runs()] == ["CRASHED"], said
+    assert code == -signal.SIGTERM, output
+    assert [run.state_type for run in flow_runs()] == ["CRASHED"], output
 
 
 def test_subflow_that_the_outage_cut_off_leaves_no_run_without_a_state(orion: None, api: ApiServer, impatient: None):
@@ -337,14 +337,14 @@ def test_warnings_and_errors_are_kept(orion: None, api: ApiServer, impatient: No
 
     state = outer(return_state=True)
     close_reporters()
-    told = [record.getMessage() for record in caplog.records if "could not be delivered" in record.getMessage()]
+    messages = [record.getMessage() for record in caplog.records if "could not be delivered" in record.getMessage()]
     back(api)
 
     lines = [line.message for line in logs_of(state)]
     assert state.result() == 1
     assert [line for line in lines if line in ("of no weight", "careful", "wrong")] == ["careful", "wrong"]
     assert any("lost here" in line for line in lines)
-    last = told[-1]
+    last = messages[-1]
     assert "warnings and errors of the log could not be delivered, kept in" in last
     assert "ended with this process" in last
 

@@ -101,14 +101,14 @@ def test_function_runs_as_defined_here_whichever_module_the_other_process_has(
 
     (tmp_path / "pickle").write_bytes(dumps(shipped_module.version.fn, by_reference=True))
     monkeypatch.delitem(sys.modules, "shipped_module")
-    told = warm.run(
+    output = warm.run(
         [sys.executable, "-c", PROGRAM, str(elsewhere), str(tmp_path / "pickle")],
         capture_output=True,
         text=True,
         check=True,
     )
 
-    assert told.stdout.strip() == "1"
+    assert output.stdout.strip() == "1"
 
 
 class WithCode(Exception):

@@ -280,8 +280,8 @@ def test_inputs_that_cannot_be_compared_run_again_with_a_line_in_the_log():
 
     assert state.result() == 2
     assert attempts.done == ["used", "used"]
-    told = [line.message for line in logs_of(state) if "lock=lock" in line.message]
-    assert len(told) == 1
+    messages = [line.message for line in logs_of(state) if "lock=lock" in line.message]
+    assert len(messages) == 1
     assert len(task_runs_of(state)) == 2
 
 
@@ -350,7 +350,7 @@ STEPS = st.tuples(st.sampled_from(WAYS), ARGUMENTS)
 PROGRAMS = st.lists(st.lists(STEPS, max_size=5), min_size=2, max_size=3)
 
 
-def spelt(x: Any) -> str:
+def as_text(x: Any) -> str:
     """A text that tells values apart that Python calls equal."""
     return f"{type(x).__name__} {x!r}"
 
@@ -363,8 +363,8 @@ def test_each_call_of_each_attempt_gets_the_value_of_its_own_arguments(program: 
 
     @task
     def work(x: Any) -> str:
-        attempts.done.append(("task", spelt(x)))
-        return spelt(x)
+        attempts.done.append(("task", as_text(x)))
+        return as_text(x)
 
     @task
     def handed(x: Any) -> Any:
@@ -372,8 +372,8 @@ def test_each_call_of_each_attempt_gets_the_value_of_its_own_arguments(program: 
 
     @flow(validate_parameters=False)
     def child(x: Any) -> str:
-        attempts.done.append(("flow", spelt(x)))
-        return spelt(x)
+        attempts.done.append(("flow", as_text(x)))
+        return as_text(x)
 
     ways: dict[str, Callable[[Any], Any]] = {
         "call": work,
@@ -391,7 +391,7 @@ def test_each_call_of_each_attempt_gets_the_value_of_its_own_arguments(program: 
 
     state = outer(return_state=True)
 
-    assert state.result() == [spelt(x) for _, x in program[-1]] if program[-1] else state.is_completed()
-    wanted = [Counter(("flow" if how == "subflow" else "task", spelt(x)) for how, x in plan) for plan in program]
+    assert state.result() == [as_text(x) for _, x in program[-1]] if program[-1] else state.is_completed()
+    wanted = [Counter(("flow" if how == "subflow" else "task", as_text(x)) for how, x in plan) for plan in program]
     most = {call: max(plan[call] for plan in wanted) for plan in wanted for call in plan}
     assert Counter(attempts.done) == most

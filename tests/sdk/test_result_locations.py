@@ -57,8 +57,8 @@ def test_settings_name_locations_as_a_list_or_as_json():
         Location("lake", "s3://b/p"),
         Location("team", "/data/team"),
     )
-    said = json.dumps({"lake": "s3://b/p", "minio": {"url": "s3://b", "key": "k"}})
-    assert read_locations(said) == (Location("lake", "s3://b/p"), Location("minio", "s3://b", {"key": "k"}))
+    given = json.dumps({"lake": "s3://b/p", "minio": {"url": "s3://b", "key": "k"}})
+    assert read_locations(given) == (Location("lake", "s3://b/p"), Location("minio", "s3://b", {"key": "k"}))
 
 
 def test_a_project_names_locations_in_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -76,7 +76,7 @@ def test_a_project_names_locations_in_a_table(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    ("said", "why"),
+    ("expected", "why"),
     [
         ("lake", "not a list"),
         ("Lake=/data", "lower-case"),
@@ -89,8 +89,8 @@ def test_a_project_names_locations_in_a_table(tmp_path: Path, monkeypatch: pytes
         ('{"lake": {"key": "hush"}}', "no folder or address"),
     ],
 )
-def test_an_invalid_location_is_refused_with_what_is_wrong(monkeypatch: pytest.MonkeyPatch, said: str, why: str):
-    monkeypatch.setenv("ORION_RESULTS_LOCATIONS", said)
+def test_an_invalid_location_is_refused_with_what_is_wrong(monkeypatch: pytest.MonkeyPatch, expected: str, why: str):
+    monkeypatch.setenv("ORION_RESULTS_LOCATIONS", expected)
 
     with pytest.raises(SettingsError, match=why) as refused:
         current_settings()
@@ -275,8 +275,8 @@ def test_a_block_cannot_have_machines_send_their_secrets(options: dict[str, Any]
 
 def test_options_of_the_settings_may_refer_to_the_environment(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("OUR_BASE", "ours")
-    said = {"lake": {"url": "memory://filled", "our_option": "{{ $OUR_BASE }}"}}
-    monkeypatch.setenv("ORION_RESULTS_LOCATIONS", json.dumps(said))
+    given = {"lake": {"url": "memory://filled", "our_option": "{{ $OUR_BASE }}"}}
+    monkeypatch.setenv("ORION_RESULTS_LOCATIONS", json.dumps(given))
     store = store_of("lake")
     assert isinstance(store, LocatedStore)
 
@@ -515,8 +515,8 @@ def test_a_result_is_kept_as_long_as_a_cache_gives_it_out():
         def outer() -> Any:
             one()
 
-        said = task_runs_of(outer(return_state=True))[0].state.data.get("expiration")
-        return said and round((datetime.fromisoformat(said) - datetime.now(UTC)) / timedelta(days=1))
+        found = task_runs_of(outer(return_state=True))[0].state.data.get("expiration")
+        return found and round((datetime.fromisoformat(found) - datetime.now(UTC)) / timedelta(days=1))
 
     day = timedelta(days=1)
     assert kept_days(30 * day, None, day) == 30

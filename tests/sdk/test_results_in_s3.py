@@ -33,8 +33,8 @@ def endpoint() -> Iterator[str]:
 def lake(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
     options = {"endpoint_url": endpoint, "key": "k", "secret": "s"}
     s3fs.S3FileSystem(**options).mkdir(bucket := f"results-{uuid4().hex[:8]}")
-    said = {"lake": {"url": f"s3://{bucket}/all", **options}, "gone": {"url": f"s3://not-{bucket}/x", **options}}
-    monkeypatch.setenv("ORION_RESULTS_LOCATIONS", json.dumps(said))
+    given = {"lake": {"url": f"s3://{bucket}/all", **options}, "gone": {"url": f"s3://not-{bucket}/x", **options}}
+    monkeypatch.setenv("ORION_RESULTS_LOCATIONS", json.dumps(given))
     return "lake"
 
 

@@ -60,9 +60,9 @@ def test_every_task_is_logged_only_when_debugging():
         return "done"
 
     with isolated(logging_level=logging.DEBUG):
-        told = messages_of(outer(return_state=True))
+        messages = messages_of(outer(return_state=True))
 
-    assert told.count("Ended as Completed().") == 2
+    assert messages.count("Ended as Completed().") == 2
     assert messages_of(outer(return_state=True)).count("Ended as Completed().") == 1
 
 
@@ -161,11 +161,11 @@ def test_prints_are_lines_where_the_flow_wants_it(capsys: pytest.CaptureFixture[
 
     state = outer(return_state=True)
 
-    told = messages_of(state)
-    assert "from the flow" in told
-    assert told.count("from-the task") == 2
-    assert "not logged" not in told
-    assert "to stderr" not in told
+    messages = messages_of(state)
+    assert "from the flow" in messages
+    assert messages.count("from-the task") == 2
+    assert "not logged" not in messages
+    assert "to stderr" not in messages
     assert capsys.readouterr().out == "not logged\n"
 
 
@@ -202,9 +202,9 @@ def test_further_loggers_can_belong_to_runs():
         logging.getLogger("shop").warning("from the library")
 
     with isolated(logging_extra_loggers=("shop",)):
-        told = logs_of(outer(return_state=True))
+        lines = logs_of(outer(return_state=True))
 
-    assert [line.name for line in told if line.message == "from the library"] == ["shop"]
+    assert [line.name for line in lines if line.message == "from the library"] == ["shop"]
 
 
 def test_lines_of_nested_loggers_are_recorded_once_and_get_no_attributes():
@@ -220,12 +220,12 @@ def test_lines_of_nested_loggers_are_recorded_once_and_get_no_attributes():
 
     logger, handler = logging.getLogger("shop"), Seeing()
     with isolated(logging_extra_loggers=("shop", "shop.db")):
-        told = logs_of(outer(return_state=True))
+        lines = logs_of(outer(return_state=True))
         logger.addHandler(handler)
         outer()
         logger.removeHandler(handler)
 
-    assert [line.message for line in told].count("from the library") == 1
+    assert [line.message for line in lines].count("from the library") == 1
     assert seen == [set(vars(logging.makeLogRecord({}))) | {"message", "asctime"} & seen[0]]
 
 
@@ -246,10 +246,10 @@ def test_lines_can_stay_here():
         get_run_logger().info("secret", extra={"send_to_api": False})
         get_run_logger().info("public")
 
-    told = messages_of(outer(return_state=True))
+    messages = messages_of(outer(return_state=True))
 
-    assert "public" in told
-    assert "secret" not in told
+    assert "public" in messages
+    assert "secret" not in messages
 
 
 def test_lines_are_kept_from_the_api_by_a_setting():

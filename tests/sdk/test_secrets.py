@@ -95,9 +95,9 @@ def test_a_secret_that_was_read_is_masked_in_all_output_of_a_program(orion, capf
     state = outer(return_state=True)
 
     assert state.is_failed()
-    said = "".join(capfd.readouterr())
-    assert "connecting with ********" in said
-    assert CANARY not in said
+    output = "".join(capfd.readouterr())
+    assert "connecting with ********" in output
+    assert CANARY not in output
     assert "******** is refused" in (state.message or "")
     files = [one for one in orion.home.rglob("*") if one.is_file() and "results" not in one.parts]
     assert [one for one in files if CANARY.encode() in one.read_bytes()] == []
@@ -113,7 +113,7 @@ def test_a_secret_is_masked_before_it_leaves_the_program():
 
 
 @pytest.mark.parametrize(
-    "spelled",
+    "expected",
     [
         lambda text: repr(text),
         lambda text: json.dumps(text),
@@ -125,12 +125,12 @@ def test_a_secret_is_masked_before_it_leaves_the_program():
     ],
     ids=["repr", "JSON", "address", "HTML", "Slack", "Discord", "a line"],
 )
-def test_a_secret_is_found_in_every_encoding(spelled):
+def test_a_secret_is_found_in_every_encoding(expected):
     value = "first line of 'it'\nsecond \"line\" & @it, ünd\\more"
     secrets = KnownSecrets()
     secrets.learn([value])
 
-    shown = secrets.masked(f"before {spelled(value)} after")
+    shown = secrets.masked(f"before {expected(value)} after")
 
     assert "line" not in shown
     assert "second" not in shown
@@ -173,8 +173,8 @@ def test_a_common_word_is_masked_only_where_a_text_is_nothing_else(word: str):
 def test_no_secret_of_usual_length_slips(value: str):
     secrets = KnownSecrets()
     secrets.learn([value])
-    said = {"message": f"({value})", "name": value, "deep": [{"x": f"«{value}»"}], "parameters": {"token": value}}
-    body = json.dumps(said).encode()
+    fields = {"message": f"({value})", "name": value, "deep": [{"x": f"«{value}»"}], "parameters": {"token": value}}
+    body = json.dumps(fields).encode()
 
     shown = json.dumps(json.loads(secrets.masked_answer(body)), ensure_ascii=False)
     reported = json.dumps(json.loads(secrets.masked_json(body)), ensure_ascii=False)

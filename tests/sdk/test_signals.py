@@ -174,7 +174,7 @@ def test_signal_ends_the_program_with_all_its_runs(name: str, number: int, tmp_p
         program.wait_for_output("ready")
         process.send_signal(number)
         try:
-            _, said = process.communicate(timeout=PATIENCE_SECONDS)
+            _, output = process.communicate(timeout=PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             raise
@@ -184,10 +184,10 @@ def test_signal_ends_the_program_with_all_its_runs(name: str, number: int, tmp_p
         "SELECT name, state_name FROM runs_flowrun UNION ALL SELECT name, state_name FROM runs_taskrun"
     )
     assert runs
-    assert {state for _, state in runs} <= {"Crashed", "Completed"}, f"{runs}\n{said}"
+    assert {state for _, state in runs} <= {"Crashed", "Completed"}, f"{runs}\n{output}"
 
 
-TOLD_BESIDE = """
+ENDED_BESIDE = """
 said, begun = print, threading.Event()
 
 def print(line):
@@ -234,7 +234,7 @@ wait_as(sys.argv[2], thread)
 def test_signal_ends_the_runs_of_threads_while_the_main_thread_is_idle(
     what: str, way: str, kind: str, number: int, tmp_path: Path
 ):
-    program = Program(tmp_path, BEGIN + TOLD_BESIDE)
+    program = Program(tmp_path, BEGIN + ENDED_BESIDE)
 
     with program.start((what, way, kind)) as process:
         program.wait_for_output("ready")
@@ -242,18 +242,18 @@ def test_signal_ends_the_runs_of_threads_while_the_main_thread_is_idle(
             program.wait_for_output("short ended")
         process.send_signal(number)
         try:
-            _, said = process.communicate(timeout=PATIENCE_SECONDS)
+            _, output = process.communicate(timeout=PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             raise
 
-    assert process.returncode == -number, said
+    assert process.returncode == -number, output
     runs = program.query(
         "SELECT r.name, r.state_name, s.message FROM runs_flowrun r JOIN runs_flowrunstate s ON s.id = r.state_id"
         " WHERE r.state_name <> 'Completed'"
     )
     assert runs
-    assert {state for _, state, _ in runs} == {"Crashed"}, said
+    assert {state for _, state, _ in runs} == {"Crashed"}, output
     assert all(signal.Signals(number).name in message for _, _, message in runs), runs
 
 
@@ -272,10 +272,10 @@ def test_program_that_exits_once_its_run_has_ended_still_ends_by_the_signal(tmp_
     with program.start() as process:
         program.wait_for_output("ready")
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=PATIENCE_SECONDS)
+        _, output = process.communicate(timeout=PATIENCE_SECONDS)
 
-    assert process.returncode == -signal.SIGTERM, said
-    assert program.query("SELECT state_name FROM runs_flowrun") == [("Crashed",)], said
+    assert process.returncode == -signal.SIGTERM, output
+    assert program.query("SELECT state_name FROM runs_flowrun") == [("Crashed",)], output
 
 
 IN_EITHER = """
@@ -293,9 +293,9 @@ def test_program_that_ends_by_a_signal_has_stored_the_last_line_of_its_log(where
     with program.start((where,)) as process:
         program.wait_for_output("ready")
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=PATIENCE_SECONDS)
+        _, output = process.communicate(timeout=PATIENCE_SECONDS)
 
-    assert process.returncode == -signal.SIGTERM, said
+    assert process.returncode == -signal.SIGTERM, output
     lines = [message for (message,) in program.query("SELECT message FROM runs_log ORDER BY timestamp, id")]
     assert lines[-1].startswith("Ended as Crashed"), lines
 
@@ -461,14 +461,14 @@ def test_signal_ends_a_run_though_an_earlier_one_lacked_threads_or_descriptors(l
         program.wait_for_output("ready")
         process.send_signal(signal.SIGTERM)
         try:
-            _, said = process.communicate(timeout=PATIENCE_SECONDS)
+            _, output = process.communicate(timeout=PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             raise
 
-    assert process.returncode == -signal.SIGTERM, said
+    assert process.returncode == -signal.SIGTERM, output
     states = program.query("SELECT name, state_name FROM runs_flowrun ORDER BY id")
-    assert states[-1][1] == "Crashed", said
+    assert states[-1][1] == "Crashed", output
     assert {state for _, state in states[:-1]} <= {"Completed", "Crashed", "Failed"}, states
 
 
@@ -555,13 +555,13 @@ def test_signal_ends_a_run_though_the_program_set_a_handler_and_reset_it(reset: 
         program.wait_for_output("ready")
         process.send_signal(signal.SIGTERM)
         try:
-            _, said = process.communicate(timeout=PATIENCE_SECONDS)
+            _, output = process.communicate(timeout=PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             raise
 
-    assert process.returncode == -signal.SIGTERM, said
-    assert {state for _, state in program.task_runs()} == {"Crashed"}, said
+    assert process.returncode == -signal.SIGTERM, output
+    assert {state for _, state in program.task_runs()} == {"Crashed"}, output
     assert {state for (state,) in program.query("SELECT state_name FROM runs_flowrun")} <= {"Completed", "Crashed"}
 
 
@@ -574,13 +574,15 @@ def test_signal_that_the_program_caught_leaves_later_runs_watched(tmp_path: Path
         program.wait_for_output("ready")
         process.send_signal(signal.SIGTERM)
         try:
-            _, said = process.communicate(timeout=PATIENCE_SECONDS)
+            _, output = process.communicate(timeout=PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             raise
 
-    assert process.returncode == -signal.SIGTERM, said
-    assert [state for (state,) in program.query("SELECT state_name FROM runs_flowrun")] == ["Crashed", "Crashed"], said
+    assert process.returncode == -signal.SIGTERM, output
+    assert [state for (state,) in program.query("SELECT state_name FROM runs_flowrun")] == ["Crashed", "Crashed"], (
+        output
+    )
 
 
 FORKS_BESIDE = """
@@ -667,9 +669,9 @@ def test_runs_end_with_the_terminal_of_their_program(which: str, tmp_path: Path)
         preexec_fn=take_terminal,
     ) as process:
         os.close(theirs)
-        said = b""
-        while b"ready" not in said:
-            said += os.read(ours, 1000)
+        output = b""
+        while b"ready" not in output:
+            output += os.read(ours, 1000)
         os.close(ours)
         process.wait(PATIENCE_SECONDS)
 
@@ -679,7 +681,7 @@ def test_runs_end_with_the_terminal_of_their_program(which: str, tmp_path: Path)
     assert {state for _, state in program.task_runs()} == {"Crashed"}
 
 
-TOLD_TWICE = """
+ENDED_TWICE = """
 import asyncio, sys, time
 from orionflow import flow, task
 
@@ -708,18 +710,18 @@ asyncio.run(gathers()) if sys.argv[1] == "gathers" else submits()
 
 @pytest.mark.parametrize(("which", "pause"), in_turn(["submits", "gathers"], [0.02, 0.0003]))
 def test_runs_end_despite_a_second_sighup_of_a_shell(which: str, pause: float, tmp_path: Path):
-    program = Program(tmp_path, TOLD_TWICE)
+    program = Program(tmp_path, ENDED_TWICE)
 
     with program.start(words=(which,)) as process:
         program.wait_for_output("ready")
         process.send_signal(signal.SIGHUP)
         time.sleep(pause)
         process.send_signal(signal.SIGHUP)
-        _, said = process.communicate(timeout=PATIENCE_SECONDS)
+        _, output = process.communicate(timeout=PATIENCE_SECONDS)
 
     assert process.returncode == -signal.SIGHUP
-    assert program.flow_run()[0] == "Crashed", said
-    assert {state for _, state in program.task_runs()} == {"Crashed"}, said
+    assert program.flow_run()[0] == "Crashed", output
+    assert {state for _, state in program.task_runs()} == {"Crashed"}, output
 
 
 IN_ANSWER = """
@@ -761,13 +763,13 @@ def test_run_that_fails_when_it_is_asked_to_stop_ends_by_the_signal(which: str, 
     with program.start(words=(which,)) as process:
         program.wait_for_output("ready")
         process.send_signal(number)
-        _, said = process.communicate(timeout=PATIENCE_SECONDS)
+        _, output = process.communicate(timeout=PATIENCE_SECONDS)
 
     assert process.returncode == -number
     name, message = program.flow_run()
-    assert (name, signal.Signals(number).name in message) == ("Crashed", True), said
-    assert {state for _, state in program.task_runs()} == {"Crashed"}, said
-    assert "ValueError: not now" in said
+    assert (name, signal.Signals(number).name in message) == ("Crashed", True), output
+    assert {state for _, state in program.task_runs()} == {"Crashed"}, output
+    assert "ValueError: not now" in output
 
 
 WITHOUT_STDERR = """

@@ -55,10 +55,10 @@ class ApiServer:
     def silent(self) -> Iterator[None]:
         """Accept connections in this block, and answer nobody."""
         assert self.server is not None
-        answers, goes_on = self.server.get_app(), threading.Event()
+        answers, released = self.server.get_app(), threading.Event()
 
         def wait(environ: Any, start_response: Any) -> list[bytes]:
-            goes_on.wait(60)
+            released.wait(60)
             start_response("503 Service Unavailable", [])
             return []
 
@@ -66,7 +66,7 @@ class ApiServer:
         try:
             yield
         finally:
-            goes_on.set()
+            released.set()
             self.server.set_app(answers)
 
     @property

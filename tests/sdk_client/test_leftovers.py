@@ -137,8 +137,8 @@ def test_a_kept_call_is_sent_after_all_that_was_reported_before_it(
     server.restart()
     wait_for(lambda: reporter.waiting == 0, 20)
 
-    told = [(seen.path[4:], seen.headers.get("orion-proposal-id")) for seen in server.requests]
-    assert told == [("/task_runs/transitions", None), ("/flow_runs/1/set_state", "x"), ("/task_runs/transitions", None)]
+    sent = [(seen.path[4:], seen.headers.get("orion-proposal-id")) for seen in server.requests]
+    assert sent == [("/task_runs/transitions", None), ("/flow_runs/1/set_state", "x"), ("/task_runs/transitions", None)]
     assert server.order == ids_of(items)
 
 

@@ -88,6 +88,6 @@ def test_a_forked_process_is_another_one(here: ProcessIdentity):
         "if os.fork() == 0:\n    print(before != own_identity(), flush=True)\nelse:\n    os.wait()"
     )
 
-    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
+    output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
 
-    assert said.stdout == "True\n"
+    assert output.stdout == "True\n"

@@ -180,11 +180,11 @@ def test_lines_beyond_the_bound_are_counted_where_they_are_missing(server: Scrip
     full.set()
     reporter.close(60)
 
-    told = [one["message"] for one in server.logs]
-    assert told[:10] == ["first", *(f"line {number}" for number in range(9))]
-    assert told[10].startswith("21 log lines were lost here")
+    messages = [one["message"] for one in server.logs]
+    assert messages[:10] == ["first", *(f"line {number}" for number in range(9))]
+    assert messages[10].startswith("21 log lines were lost here")
     assert server.logs[10]["flow_run_id"] == str(FLOW_RUN)
-    assert len(told) == 11
+    assert len(messages) == 11
 
 
 def test_a_step_that_is_not_json_is_refused_and_the_others_continue(server: ScriptedServer, reporter: Reporter):

@@ -183,11 +183,11 @@ def test_a_drain_without_an_api_names_the_file_with_the_rest(
     stream_all(reporter, [step() for _ in range(3)])
     asked = reporter.ask(step())
 
-    with pytest.raises(ApiUnreachable) as told:
+    with pytest.raises(ApiUnreachable) as raised:
         reporter.drain(FLOW_RUN)
 
     (file,) = spool_files(home)
-    assert str(told.value).startswith(f"4 reported transitions could not be delivered, kept in {file}")
+    assert str(raised.value).startswith(f"4 reported transitions could not be delivered, kept in {file}")
     assert isinstance(asked.exception(timeout=60), ApiUnreachable)
     server.restart()
 
@@ -407,8 +407,8 @@ def test_what_was_left_to_another_process_is_not_waited_for_again(
     reporter.close(60)
 
     assert time.monotonic() - began < 5
-    (told,) = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
-    assert "1 log line ended with this process" in told
+    (messages,) = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert "1 log line ended with this process" in messages
     assert len(spool_files(home)) == 1
 
 
@@ -437,11 +437,11 @@ def test_a_handler_that_logs_to_a_run_while_the_reporter_complains_does_not_stop
     home: Path, server: ScriptedServer, reporter_with: MakeReporter
 ):
     reporter = reporter_with(reporting_queue_size=10, reporting_block_seconds=0.1)
-    told: list[str] = []
+    messages: list[str] = []
 
     class ToTheRun(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            told.append(record.getMessage())
+            messages.append(record.getMessage())
             reporter.log(line(record.getMessage()))
 
     handler = ToTheRun()
@@ -454,5 +454,5 @@ def test_a_handler_that_logs_to_a_run_while_the_reporter_complains_does_not_stop
     server.restart()
     reporter.drain()
 
-    assert told
-    assert [one["message"] for one in server.logs] == told
+    assert messages
+    assert [one["message"] for one in server.logs] == messages

@@ -107,10 +107,10 @@ def test_an_unreadable_value_is_reported_with_its_name_and_origin(
 ):
     monkeypatch.setenv(name, raw)
 
-    with pytest.raises(SettingsError) as told:
+    with pytest.raises(SettingsError) as raised:
         current_settings()
 
-    assert str(told.value).startswith(f"{name}={raw!r} (environment {name}) {sentence}")
+    assert str(raised.value).startswith(f"{name}={raw!r} (environment {name}) {sentence}")
 
 
 def test_a_profile_that_does_not_exist_is_reported(home: Path, project: Path, monkeypatch: pytest.MonkeyPatch):
@@ -174,10 +174,10 @@ def test_doctor_finds_settings_that_are_misspelt(project, monkeypatch):
     (project / "orion.toml").write_text("api_ulr = 'http://127.0.0.1:9/api'\n")
     monkeypatch.setenv("ORION_API_ULR", "http://127.0.0.1:9/api")
 
-    told = [(one.text, one.fix) for one in examined() if one.verdict == "warning"]
+    slips = [(one.text, one.fix) for one in examined() if one.verdict == "warning"]
 
-    assert ("ORION_API_ULR is unknown", "did you mean ORION_API_URL?") in told
-    assert any(text.endswith("api_ulr is unknown") and fix == "did you mean api_url?" for text, fix in told)
+    assert ("ORION_API_ULR is unknown", "did you mean ORION_API_URL?") in slips
+    assert any(text.endswith("api_ulr is unknown") and fix == "did you mean api_url?" for text, fix in slips)
 
 
 def test_misspelt_names_are_reported_where_settings_are_read(
@@ -189,6 +189,6 @@ def test_misspelt_names_are_reported_where_settings_are_read(
 
     current_settings()
 
-    said = " ".join(record.getMessage() for record in caplog.records)
-    assert "did you mean api_url?" in said
-    assert "ORION_TASK_DEFAULT_RETIRES is unknown; did you mean ORION_TASK_DEFAULT_RETRIES?" in said
+    messages = " ".join(record.getMessage() for record in caplog.records)
+    assert "did you mean api_url?" in messages
+    assert "ORION_TASK_DEFAULT_RETIRES is unknown; did you mean ORION_TASK_DEFAULT_RETRIES?" in messages

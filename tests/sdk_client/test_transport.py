@@ -76,10 +76,10 @@ def test_a_lasting_failure_is_reported_at_once(
 ):
     server.faults = [answer(status, {"detail": "because of the moon"})]
 
-    with pytest.raises(kind, match=f"POST .+/api/ping was answered with {status}: because of the moon") as told:
+    with pytest.raises(kind, match=f"POST .+/api/ping was answered with {status}: because of the moon") as raised:
         client.send(PING)
 
-    assert told.value.status == status
+    assert raised.value.status == status
     assert len(server.requests) == 1
 
 
@@ -94,10 +94,10 @@ def test_an_invalid_field_is_named(server: ScriptedServer, client: OrionClient):
     detail = [{"loc": ["body", "state", "type"], "msg": "Input should be a state type"}]
     server.faults = [answer(422, {"detail": detail})]
 
-    with pytest.raises(errors.InvalidRequest, match="state.type: Input should be a state type") as told:
+    with pytest.raises(errors.InvalidRequest, match="state.type: Input should be a state type") as raised:
         client.send(PING)
 
-    assert told.value.detail == detail
+    assert raised.value.detail == detail
 
 
 def test_the_budget_ends_the_retries(server: ScriptedServer):
@@ -112,13 +112,13 @@ def test_the_budget_ends_the_retries(server: ScriptedServer):
 def test_an_unreachable_server_is_reported_with_its_address_and_the_fix(server: ScriptedServer):
     server.stop()
     try:
-        with pytest.raises(errors.ApiUnreachable) as told:
+        with pytest.raises(errors.ApiUnreachable) as raised:
             OrionClient(server.url, retry_budget_seconds=0.2).send(PING)
     finally:
         server.restart()
 
-    assert f"The Orion API at {server.url} does not answer (connection refused)" in str(told.value)
-    assert "`orion server start`" in str(told.value)
+    assert f"The Orion API at {server.url} does not answer (connection refused)" in str(raised.value)
+    assert "`orion server start`" in str(raised.value)
 
 
 def test_a_server_that_comes_back_is_found(server: ScriptedServer, client: OrionClient):
@@ -220,11 +220,11 @@ def test_a_proxy_that_stands_between_is_named(proxy: str):
 
     with (
         OrionClient("http://orion.example/api", retry_budget_seconds=0) as client,
-        pytest.raises(errors.ApiUnreachable, match=f"through the proxy {shown} of the environment") as told,
+        pytest.raises(errors.ApiUnreachable, match=f"through the proxy {shown} of the environment") as raised,
     ):
         client.send(PING)
 
-    assert "word" not in str(told.value)
+    assert "word" not in str(raised.value)
 
 
 def test_tls_at_a_port_without_it_is_reported_at_once(server: ScriptedServer):

@@ -204,16 +204,16 @@ def test_a_share_is_of_a_key_a_session_or_an_address(headers: Any, address: str,
 
 async def opened(sockets: OpenSockets, user: Actor | None, address: str = "192.0.2.7") -> list[dict[str, Any]]:
     """Open one more socket while the earlier ones are open, and return the first message to it."""
-    said: list[dict[str, Any]] = []
+    received: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
         return {"type": "websocket.connect"}
 
     async def send(message: dict[str, Any]) -> None:
-        said.append(message)
+        received.append(message)
 
     await sockets({"user": user, "address": address, "subprotocols": []}, receive, send)
-    return said
+    return received
 
 
 @pytest.mark.parametrize(
@@ -228,8 +228,8 @@ async def test_one_client_cannot_take_all_sockets(who: Actor | None, most: int):
     async def inner(scope: Any, receive: Any, send: Any) -> None:
         nonlocal inside
         inside += 1
-        if said := await opened(sockets, who):
-            turned_away.append((inside, said[-1]))
+        if received := await opened(sockets, who):
+            turned_away.append((inside, received[-1]))
 
     sockets = OpenSockets(inner, most=4)
     await opened(sockets, who)

@@ -122,7 +122,7 @@ def test_a_user_is_created_and_signs_in(admin: Asker):
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "expected"),
     [
         ({"name": "ada", "password": PASSWORD}, "There is a user with the name"),
         ({"name": "a b", "password": PASSWORD}, "cannot be a name"),
@@ -131,11 +131,11 @@ def test_a_user_is_created_and_signs_in(admin: Asker):
         ({"name": "eve", "groups": "nobody"}, "not one of the available choices"),
     ],
 )
-def test_errors_are_shown_above_the_form(admin: Asker, fields: dict[str, str], said: str):
+def test_errors_are_shown_above_the_form(admin: Asker, fields: dict[str, str], expected: str):
     answer = admin.post("/settings/users/new", fields)
 
     assert answer.status_code == 422
-    assert said in text_of(answer)
+    assert expected in text_of(answer)
     assert User.objects.count() == 1
 
 

@@ -56,7 +56,7 @@ def entries() -> list[Entry]:
     return list(Entry.objects.order_by("day", "number"))
 
 
-def said(entry: Entry) -> tuple[Any, Any]:
+def changes_in(entry: Entry) -> tuple[Any, Any]:
     before, after = (json.loads(text) if text else None for text in (entry.before, entry.after))
     return before, after
 
@@ -69,10 +69,10 @@ def test_a_change_is_recorded_with_its_user_its_address_and_the_old_value(api):
 
     assert (made.operation, made.action, made.entrance) == ("CreateVariable", "variables.change", "api")
     assert (made.actor, made.address, made.result) == ("local owner", "127.0.0.1", "done")
-    assert said(made)[0] is None
-    assert said(made)[1]["value"] == "red"
+    assert changes_in(made)[0] is None
+    assert changes_in(made)[1]["value"] == "red"
     assert (changed.object_kind, changed.object_id, changed.object_name) == ("variable", id, "colour")
-    assert said(changed) == ({"value": "red"}, {"value": "blue"})
+    assert changes_in(changed) == ({"value": "red"}, {"value": "blue"})
     assert changed.request_id == "r-17"
 
 
@@ -80,7 +80,7 @@ def test_a_deleted_object_is_recorded_in_full(api):
     api.send("/variables/", VARIABLE)
     api.call("DELETE", "/variables/name/colour")
 
-    before, after = said(entries()[-1])
+    before, after = changes_in(entries()[-1])
 
     assert (before["name"], before["value"], after) == ("colour", "red", None)
 
@@ -92,7 +92,7 @@ def test_a_part_is_recorded_with_the_object_that_it_belongs_to(api):
     (entry,) = entries()
 
     assert (entry.object_kind, entry.object_id) == ("deployment", str(deployment.pk))
-    ((part, fields),) = said(entry)[1].items()
+    ((part, fields),) = changes_in(entry)[1].items()
     assert part.startswith("schedule ")
     assert fields["definition"]["cron"] == "0 6 * * *"
 
@@ -110,7 +110,7 @@ def test_a_change_by_another_way_than_save_is_not_missed(api):
         ("deployment", Deployment.objects.get().name),
         ("variable", "b"),
     ]
-    assert said(entries()[1])[1]["value"] == "3"
+    assert changes_in(entries()[1])[1]["value"] == "3"
 
 
 def test_a_change_that_is_rolled_back_leaves_no_entry(api):
@@ -175,7 +175,7 @@ def test_a_form_of_a_page_is_recorded_as_its_person_sent_it(browser):
     (entry,) = entries()
 
     assert (entry.entrance, entry.operation) == ("page", "deployments:pause")
-    assert said(entry) == ({"paused": False}, {"paused": True})
+    assert changes_in(entry) == ({"paused": False}, {"paused": True})
 
 
 # --- the chain -------------------------------------------------------------------------------------------------------
@@ -364,7 +364,7 @@ def test_retention_removes_whole_days_and_reports_it(three_days):
     assert oldest.removed is not None
     assert [oldest.entries, kept.entries, today.entries] == [3, 3, 4]
     assert (last.actor, last.operation, last.object_id) == ("retention", chain.REMOVAL, str(oldest.day))
-    assert said(last)[0] == {"entries": 3, "head": oldest.head}
+    assert changes_in(last)[0] == {"entries": 3, "head": oldest.head}
     assert chain.verify(None, most=100).finding is None
     assert remove_days(older_than=timedelta(days=1), now=entries()[-1].at) == 0
 
@@ -443,7 +443,7 @@ def test_a_forced_state_is_recorded_and_what_a_run_reports_is_not(api):
 
     assert (entry.operation, entry.object_kind, entry.object_id) == ("ForceFlowRunState", "flow-run", str(run.pk))
     assert entry.object_name == run.name
-    assert said(entry) == ({"state": "COMPLETED Completed"}, {"state": "RUNNING Running", "message": "again"})
+    assert changes_in(entry) == ({"state": "COMPLETED Completed"}, {"state": "RUNNING Running", "message": "again"})
 
 
 def test_states_that_a_batch_forces_are_recorded(api, ada):
@@ -460,7 +460,7 @@ def test_states_that_a_batch_forces_are_recorded(api, ada):
 
     (entry,) = entries()
     assert (entry.operation, entry.actor, entry.object_id) == ("ForceTaskRunTransitions", "ada", str(task.pk))
-    assert said(entry)[1]["state"] == "RUNNING Running"
+    assert changes_in(entry)[1]["state"] == "RUNNING Running"
 
 
 def test_reports_of_runs_and_agents_cause_no_queries_of_the_log(api):
@@ -492,7 +492,7 @@ def test_changes_by_an_automation_are_recorded_as_its_own(api):
     (entry,) = entries()
 
     assert (entry.actor, entry.entrance) == ("automation nightly pause", "automation")
-    assert said(entry) == ({"paused": False}, {"paused": True})
+    assert changes_in(entry) == ({"paused": False}, {"paused": True})
 
 
 def test_log_ins_are_recorded_the_failed_ones_too(db):
@@ -517,14 +517,14 @@ def test_a_command_on_this_machine_is_recorded(db):
 
     (entry,) = entries()
 
-    assert (entry.entrance, entry.operation, said(entry)[1]) == ("cli", "PurgeDatabase", {"older_than": "30d"})
+    assert (entry.entrance, entry.operation, changes_in(entry)[1]) == ("cli", "PurgeDatabase", {"older_than": "30d"})
     assert entry.actor.startswith("unix user")
 
 
 def test_long_values_are_cut_with_their_hash(api):
     api.send("/variables/", {"name": "long", "value": "x" * 4_000})
 
-    value = said(entries()[0])[1]["value"]
+    value = changes_in(entries()[0])[1]["value"]
 
     assert len(value) < 400
     assert hashlib.sha256(b"x" * 4_000).hexdigest() in value
@@ -539,7 +539,7 @@ def test_changes_of_users_rights_and_keys_are_recorded_without_what_proves_them(
         set_roles(name="viewers", roles=["operator"])
         _, key = create_key(user=User.objects.get(), name="laptop", role="", expires=None, now=current_time())
 
-    found = {one.object_kind: said(one)[1] for one in entries()}
+    found = {one.object_kind: changes_in(one)[1] for one in entries()}
 
     assert found["user"]["username"] == "ada"
     assert found["user"]["password"] == "********"

@@ -47,7 +47,7 @@ class WatchingApi(Api):
         self.problems: list[str] = []
         self.recorded: set[str] = set()
         self.bare: set[str] = set()
-        self.told: set[str] = set()
+        self.explained: set[str] = set()
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
         operation = _operation(method, path)
@@ -66,21 +66,21 @@ class WatchingApi(Api):
 
     def _judge(self, operation: Any, status: int, objects: Objects, new: list[Entry]) -> None:
         name = operation.__name__
-        told = {(one.object_kind, one.object_id) for one in new}
+        given = {(one.object_kind, one.object_id) for one in new}
         if not _is_recorded(operation):
             if new and not all(one.action == "blocks.secrets" for one in new):
                 self.problems.append(f"{name} is recorded")
             return
         self.recorded.add(name)
         # Task runs follow from their flow run, and planned runs from their deployment.
-        missing = {one for one in objects - told if one[0] not in RUNS or (name, one[0]) in OF_RUNS}
+        missing = {one for one in objects - given if one[0] not in RUNS or (name, one[0]) in OF_RUNS}
         if status < 400 and missing:
-            self.problems.append(f"{name} changed {sorted(missing)}, and the log has {sorted(told)}")
+            self.problems.append(f"{name} changed {sorted(missing)}, and the log has {sorted(given)}")
         if status < 400 and not new and name not in DRY_RUNS:
             self.problems.append(f"{name} is not recorded")
         if status < 400 and new:
-            said = any(one.before or one.after for one in new)
-            (self.told if said else self.bare).add(name)
+            found = any(one.before or one.after for one in new)
+            (self.explained if found else self.bare).add(name)
 
 
 def _operation(method: str, path: str) -> Any:
@@ -115,7 +115,7 @@ def test_every_operation_that_changes_something_is_in_the_log(watching, request:
     assert "\n".join(api.problems) == ""
     writing = {operation.__name__ for _, operation in operations() if _is_recorded(operation)}
     assert writing - api.recorded == set()
-    assert " ".join(sorted(api.bare - api.told - WITHOUT_VALUES)) == ""
+    assert " ".join(sorted(api.bare - api.explained - WITHOUT_VALUES)) == ""
 
 
 # Forms of the admin and of pages. What the tests of each of them change is compared with the log by their browser.

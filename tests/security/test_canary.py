@@ -45,18 +45,18 @@ def stored() -> str:
     return "\n".join(found)
 
 
-def tell_everything(api: Any) -> tuple[FlowRun, TaskRun]:
+def leak_everywhere(api: Any) -> tuple[FlowRun, TaskRun]:
     """Report the canary wherever a program can put a text, as any client may, in bare requests."""
     flow = make_flow("leaky")
-    said = f"connecting with {CANARY}"
-    failed = {"type": "FAILED", "message": said, "timestamp": NOW}
+    text = f"connecting with {CANARY}"
+    failed = {"type": "FAILED", "message": text, "timestamp": NOW}
     created = api.send(
         "/flow_runs/",
-        {"flow_id": str(flow.pk), "parameters": {"token": CANARY, "deep": [{"x": said}]}, "context": {"a": said}},
+        {"flow_id": str(flow.pk), "parameters": {"token": CANARY, "deep": [{"x": text}]}, "context": {"a": text}},
     )
     assert created.status_code == 201, created.content
     run = created.json()["id"]
-    task = {"flow_run_id": run, "task_key": "load", "dynamic_key": "0", "name": said}
+    task = {"flow_run_id": run, "task_key": "load", "dynamic_key": "0", "name": text}
     task_run = api.send("/task_runs/", {**task, "task_inputs": {}}).json()["id"]
     streamed = str(uuid7())
     items = [
@@ -68,11 +68,11 @@ def tell_everything(api: Any) -> tuple[FlowRun, TaskRun]:
     answers = [
         api.send(f"/task_runs/{task_run}/set_state", {"state": failed}),
         api.send("/task_runs/transitions", {"items": items}),
-        api.send("/logs/", [{**line, "message": said}, {**line, "message": f"Traceback\n  {CANARY!r}"}]),
+        api.send("/logs/", [{**line, "message": text}, {**line, "message": f"Traceback\n  {CANARY!r}"}]),
         api.send(
-            "/artifacts/", {"key": "k", "type": "markdown", "data": said, "description": said, "flow_run_id": run}
+            "/artifacts/", {"key": "k", "type": "markdown", "data": text, "description": text, "flow_run_id": run}
         ),
-        api.send("/events", [{**event, "payload": {"said": said}}]),
+        api.send("/events", [{**event, "payload": {"said": text}}]),
         api.send(f"/flow_runs/{run}/set_state", {"state": failed, "force": True}),
     ]
     assert [one.status_code for one in answers if one.status_code >= 300] == []
@@ -86,7 +86,7 @@ def secret(api: Any) -> str:
 
 
 def test_reports_of_programs_are_stored_without_the_secret(api: Any, secret: str):
-    run, _ = tell_everything(api)
+    run, _ = leak_everywhere(api)
 
     assert HEART not in stored()
     assert run.parameters == {"token": MASK, "deep": [{"x": f"connecting with {MASK}"}]}
@@ -104,7 +104,7 @@ def test_values_that_an_agent_needs_are_stored_unmasked(api: Any, secret: str):
 
 
 def test_a_run_is_not_retried_with_the_masks_of_its_parameters(api: Any, secret: str):
-    run, _ = tell_everything(api)
+    run, _ = leak_everywhere(api)
 
     asked = {"from_tasks": ["@failed"], "new_run": True, "process": "laptop|4711|1|boot|ns|machine"}
     answer = api.send(f"/flow_runs/{run.pk}/retry", asked)
@@ -119,7 +119,7 @@ def test_a_server_that_did_not_seal_it_learns_it_from_the_database(api: Any, sec
     known.forget()
 
     learn_secrets(timezone.now())
-    tell_everything(api)
+    leak_everywhere(api)
 
     assert HEART not in stored()
 
@@ -175,13 +175,13 @@ async def test_events_of_a_socket_are_stored_without_it():
     await talk.send_json_to(event("leak") | {"payload": {"said": CANARY}})
     await talk.disconnect(timeout=PATIENCE)
 
-    said = await Event.objects.aget(event="leak")
-    assert said.payload == {"said": MASK}
+    text = await Event.objects.aget(event="leak")
+    assert text.payload == {"said": MASK}
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize(("role", "said"), [("viewer", MASK), ("deployer", CANARY)])
-async def test_sockets_mask_stored_secrets_for_users_without_the_right(role: str, said: str):
+@pytest.mark.parametrize(("role", "text"), [("viewer", MASK), ("deployer", CANARY)])
+async def test_sockets_mask_stored_secrets_for_users_without_the_right(role: str, text: str):
     await database_sync_to_async(create_user)(name="ada", password=PASSWORD)
     key = await database_sync_to_async(lambda: key_of(user_with(role)))()
     leak = {**event("leak"), "payload": {"said": CANARY}}
@@ -193,13 +193,13 @@ async def test_sockets_mask_stored_secrets_for_users_without_the_right(role: str
 
     await talk.introduce({"type": "filter", "filter": {"event": {"name": ["leak"]}}})
 
-    assert (await talk.hear())["event"]["payload"] == {"said": said}
+    assert (await talk.next_message())["event"]["payload"] == {"said": text}
     await talk.disconnect(timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("role", ["viewer", pytest.param("operator", marks=pytest.mark.long)])
 def test_pages_mask_stored_secrets_for_users_without_the_right(api: Any, asker: Callable[[str], Asker], role: str):
-    run, task_run = tell_everything(api)
+    run, task_run = leak_everywhere(api)
     document = make_document(api, login_schema(api), data={"user": "ada", "password": CANARY}).json()["id"]
     client = asker(role)
     ids = [str(run.pk), str(task_run.pk), str(document), str(run.flow_id)]

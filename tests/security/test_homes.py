@@ -109,11 +109,11 @@ def test_a_home_that_another_user_made_is_refused(tmp_path: Path, mode: int):
     home = home_of(NOBODY, tmp_path / "home", mode=mode, group=ORION, file_mode=0o664)
     before = sorted(home.iterdir())
 
-    said = failed(orion_as(ORION, *START), home)
+    output = failed(orion_as(ORION, *START), home)
 
-    assert f"{home} " in said
-    assert f"user id {NOBODY}" in said
-    assert "Set ORION_HOME to a folder of your own" in said
+    assert f"{home} " in output
+    assert f"user id {NOBODY}" in output
+    assert "Set ORION_HOME to a folder of your own" in output
     assert sorted(home.iterdir()) == before
 
 
@@ -137,12 +137,12 @@ def test_a_home_that_another_user_made_is_refused(tmp_path: Path, mode: int):
 def test_commands_on_the_database_refuse_it_too(tmp_path: Path, words: list[str], owner: str):
     home = home_of(NOBODY if owner == "home" else ORION, tmp_path / "home", mode=0o755, files=NOBODY, file_mode=0o664)
 
-    said = failed(orion_as(ORION, *words), home)
+    output = failed(orion_as(ORION, *words), home)
 
     refused = home if owner == "home" else home / "orion.db"
-    assert f"{refused} belongs to another user of this machine (user id {NOBODY})" in said
-    assert f"ORION_HOME_OWNERS={NOBODY}" in said
-    assert not re.search("Traceback|fix:", said)
+    assert f"{refused} belongs to another user of this machine (user id {NOBODY})" in output
+    assert f"ORION_HOME_OWNERS={NOBODY}" in output
+    assert not re.search("Traceback|fix:", output)
 
 
 @as_root
@@ -150,10 +150,10 @@ def test_commands_on_the_database_refuse_it_too(tmp_path: Path, words: list[str]
 def test_programs_without_a_server_refuse_it_too(tmp_path: Path, owner: str):
     home = home_of(NOBODY if owner == "home" else ORION, tmp_path / "home", mode=0o755, files=NOBODY, file_mode=0o664)
 
-    said = failed([*as_user(ORION), sys.executable, "-c", SCRIPT], home)
+    output = failed([*as_user(ORION), sys.executable, "-c", SCRIPT], home)
 
     refused = home if owner == "home" else home / "orion.db"
-    assert f"DatabaseNotReady: {refused} belongs to another user of this machine (user id {NOBODY})" in said
+    assert f"DatabaseNotReady: {refused} belongs to another user of this machine (user id {NOBODY})" in output
 
 
 def test_the_home_is_closed_before_it_is_looked_through(tmp_path: Path):
@@ -163,7 +163,7 @@ def test_the_home_is_closed_before_it_is_looked_through(tmp_path: Path):
     hooked = f"{LISTED}\nsys.addaudithook(hook)\nfrom orionflow.cli import main\nmain()\n"
 
     with serving(["env", sys.executable, "-c", hooked, *START], env=environment(home)) as server:
-        listed = [line for line in server.said.splitlines() if line.startswith("0o")]
+        listed = [line for line in server.output.splitlines() if line.startswith("0o")]
 
     assert listed
     assert set(listed) == {"0o700"}
@@ -209,9 +209,9 @@ def test_a_volume_that_all_may_write_is_not_a_home_and_a_folder_in_it_is(tmp_pat
     (volume / "home").mkdir(mode=0o700)
     home = home_of(ORION, volume / "home", group=TEAM)
 
-    said = failed(orion_as(ORION, *START, group=TEAM), volume)
+    output = failed(orion_as(ORION, *START, group=TEAM), volume)
 
-    assert f"Every user of this machine may write into {volume}" in said
+    assert f"Every user of this machine may write into {volume}" in output
     assert starts(orion_as(ORION, *START, group=TEAM), home)
 
 
@@ -250,10 +250,10 @@ def test_files_of_named_users_are_used(tmp_path: Path):
     home = home_of(0, tmp_path / "home", mode=0o2775, group=TEAM, files=ADA, file_mode=0o660)
     start = orion_as(ORION, *START, group=TEAM)
 
-    said = failed(start, home)
+    output = failed(start, home)
 
-    assert f"{home / 'orion.db'} belongs to another user of this machine (user id {ADA})" in said
-    assert f"ORION_HOME_OWNERS={ADA} if you trust that user" in said
+    assert f"{home / 'orion.db'} belongs to another user of this machine (user id {ADA})" in output
+    assert f"ORION_HOME_OWNERS={ADA} if you trust that user" in output
     assert f"ORION_HOME_OWNERS={BOB},{ADA} if" in failed(start, home, ORION_HOME_OWNERS=str(BOB))
     assert starts(start, home, ORION_HOME_OWNERS=f"{BOB}, {ADA}")
 

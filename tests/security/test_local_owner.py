@@ -92,14 +92,14 @@ def test_another_unix_user_reads_in_words_what_to_do(server: RunningServer):
 @pytest.mark.parametrize("path", sorted(SOCKETS))
 def test_no_socket_opens_to_another_unix_user(server: RunningServer, path: str):
     browser = {**UPGRADE, "Origin": f"http://127.0.0.1:{server.port}"}
-    said = run_as_another(TALK, [server.port, path, browser, 60])
+    output = run_as_another(TALK, [server.port, path, browser, 60])
 
-    assert is_refused(*said), said
+    assert is_refused(*output), output
     assert not is_refused(*run_as_another(TALK, [server.port, path, UPGRADE, 1], same_user=True))
 
 
-def is_refused(status: int, heard: str) -> bool:
-    return status == 403 or "Say who you are" in heard
+def is_refused(status: int, output: str) -> bool:
+    return status == 403 or "Say who you are" in output
 
 
 @as_root
@@ -133,7 +133,7 @@ def test_further_owners_can_be_configured(tmp_path: Path, mode: str):
         (answer,) = ask(server.port, [("GET", "/api/me", {})])
 
     assert answer.status == (200 if mode == "anyone" else 401)
-    assert ("every user of this machine" in server.said) == (mode == "anyone")
+    assert ("every user of this machine" in server.output) == (mode == "anyone")
 
 
 @as_root

@@ -275,9 +275,9 @@ def test_no_link_and_no_code_are_logged(home: Path, tmp_path: Path):
         link = opened(tmp_path / "home", server)
         server.get(link)
         server.get(link)
-        _, said = server.interrupt()
+        _, output = server.interrupt()
 
-    assert "/enter/" not in server.said + said
+    assert "/enter/" not in server.output + output
 
 
 def test_a_terminal_is_shown_the_link_at_the_start(tmp_path: Path):
@@ -287,11 +287,11 @@ def test_a_terminal_is_shown_the_link_at_the_start(tmp_path: Path):
         ["script", "-qec", command, "/dev/null"], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
     ) as terminal:
         try:
-            said = read_until(terminal.stdout, "Ctrl-C stops")
+            output = read_until(terminal.stdout, "Ctrl-C stops")
         finally:
             terminal.terminate()
 
-    assert re.search(r"Dashboard  http://127\.0\.0\.1:\d+/enter/[\w-]{43}", said), said
+    assert re.search(r"Dashboard  http://127\.0\.0\.1:\d+/enter/[\w-]{43}", output), output
 
 
 @pytest.fixture
@@ -402,7 +402,7 @@ def test_a_home_that_others_can_read_is_closed_with_words(tmp_path: Path):
         mode = stat.S_IMODE(home.stat().st_mode)
 
     assert mode == 0o700
-    assert f"{home} was open to other users of this machine (0755)" in server.said
+    assert f"{home} was open to other users of this machine (0755)" in server.output
 
 
 @as_root

@@ -583,11 +583,11 @@ async def test_a_feed_of_events_has_only_those_of_a_users_own_objects():
     talk = talk_to("/api/events/out", subprotocols=PREFECT, headers=headers, client=ELSEWHERE)
     assert (await talk.connect(timeout=PATIENCE))[0]
     await talk.send_json_to({"type": "auth", "token": key})
-    await talk.hear()
+    await talk.next_message()
 
     await talk.send_json_to({"type": "filter", "filter": {"event": {"name": ["prefect.flow-run.Running"]}}})
 
-    assert own.id_of("events_event") in str(await talk.hear())
+    assert own.id_of("events_event") in str(await talk.next_message())
     assert await talk.receive_nothing(timeout=0.5)
     await talk.disconnect(timeout=PATIENCE)
     assert other.id_of("events_event") not in own.strangers

@@ -139,5 +139,5 @@ def test_cached_answers_are_not_shown_to_others(ada: User, viewer: Asker):
         viewer.get("/api/version"),
         person.get("/audit"),
     ):
-        said = {part.strip() for part in answer.headers["Cache-Control"].split(",")}
-        assert {"private", "no-cache"} <= said or "no-store" in said, answer.headers
+        body = {part.strip() for part in answer.headers["Cache-Control"].split(",")}
+        assert {"private", "no-cache"} <= body or "no-store" in body, answer.headers

@@ -41,7 +41,7 @@ def test_the_client_is_whom_our_own_proxies_saw(settings: Any, trusted: list[str
 
 
 @pytest.mark.parametrize(
-    ("trusted", "said", "scheme"),
+    ("trusted", "expected", "scheme"),
     [
         ([], "https", "http"),
         ([PROXY], "https", "https"),
@@ -50,8 +50,8 @@ def test_the_client_is_whom_our_own_proxies_saw(settings: Any, trusted: list[str
         ([PROXY], "gopher", "http"),
     ],
 )
-def test_the_scheme_is_taken_only_from_named_proxies(settings: Any, trusted: list[str], said: str, scheme: str):
-    assert read(settings, trusted, HTTP_X_FORWARDED_PROTO=said)[1] == scheme
+def test_the_scheme_is_taken_only_from_named_proxies(settings: Any, trusted: list[str], expected: str, scheme: str):
+    assert read(settings, trusted, HTTP_X_FORWARDED_PROTO=expected)[1] == scheme
 
 
 @pytest.mark.parametrize(

@@ -289,12 +289,12 @@ def test_an_attempt_that_is_over_gives_itself_no_more_time(attempt: Attempt, aga
 
 def test_an_attempt_that_repeats_its_end_is_answered(attempt: Attempt):
     attempt.report()
-    client, said = Asker(attempt.token, **{"orion-proposal-id": str(uuid4())}), {"state": {"type": "SCHEDULED"}}
+    client, body = Asker(attempt.token, **{"orion-proposal-id": str(uuid4())}), {"state": {"type": "SCHEDULED"}}
     path = f"/api/flow_runs/{attempt.id}/set_state"
-    first = client.call("POST", path, said)
+    first = client.call("POST", path, body)
     Lease.objects.all().delete()
 
-    assert client.call("POST", path, said).json() == first.json()
+    assert client.call("POST", path, body).json() == first.json()
 
 
 def test_a_run_is_not_shown_by_its_key_without_rights_on_it(attempt: Attempt, other: World):

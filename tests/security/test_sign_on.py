@@ -44,8 +44,8 @@ def configured(provider: str, settings: Any) -> Iterator[str]:
 
 
 def known_there(provider: str, subject: str, **claims: Any) -> None:
-    told = requests.put(f"{provider}/users/{subject}", json=claims, timeout=10)
-    assert told.status_code < 300, told.text
+    found = requests.put(f"{provider}/users/{subject}", json=claims, timeout=10)
+    assert found.status_code < 300, found.text
 
 
 def browser() -> Asker:
@@ -148,11 +148,11 @@ def test_a_name_that_looks_like_that_of_a_user_is_refused_with_the_reason(config
 
     _, answer = signed_on("668")
 
-    said = answer.content.decode()
+    body = answer.content.decode()
     assert answer.status_code == 403
-    assert "orion user link ada.lovelace 668" in said
-    assert "orion user link Ada.Lovelace" not in said
-    assert "There is another user" not in said
+    assert "orion user link ada.lovelace 668" in body
+    assert "orion user link Ada.Lovelace" not in body
+    assert "There is another user" not in body
     assert not Identity.objects.filter(user__username="ada.lovelace").exists()
 
 

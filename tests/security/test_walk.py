@@ -203,7 +203,7 @@ async def test_an_introduction_may_bring_the_key(path: str):
 
     await talk.send_json_to({"type": "auth", "token": key})
 
-    assert await talk.hear() == {"type": "auth_success"}
+    assert await talk.next_message() == {"type": "auth_success"}
     await talk.disconnect(timeout=PATIENCE)
 
 

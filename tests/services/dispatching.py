@@ -63,9 +63,9 @@ def make_queue(name: str = "q", **columns: Any) -> WorkQueue:
     return queue
 
 
-def make_agent(name: str = "smith", queues: tuple[str, ...] = ("q",), now: datetime = NOON, **said: Any) -> Agent:
-    incarnation = said.pop("incarnation", None) or uuid4()
-    who = AgentRegistration(name=name, incarnation=incarnation, work_queues=queues, **{"host": "here", **said})
+def make_agent(name: str = "smith", queues: tuple[str, ...] = ("q",), now: datetime = NOON, **fields: Any) -> Agent:
+    incarnation = fields.pop("incarnation", None) or uuid4()
+    who = AgentRegistration(name=name, incarnation=incarnation, work_queues=queues, **{"host": "here", **fields})
     row, _ = register_agent(who=who, now=now)
     return Agent(row.pk, incarnation, name)
 

@@ -104,7 +104,7 @@ def _kept_keys(run: TaskRun) -> list[str]:
 
 def one_batch(items: Sequence[TaskRunTransition]) -> list[str]:
     done = apply_task_run_transitions(items=items, now=later(10), sent_at=None).items
-    return [said(item.outcome) for item in done]
+    return [described(item.outcome) for item in done]
 
 
 def batches_of_one(items: Sequence[TaskRunTransition]) -> list[str]:
@@ -112,7 +112,7 @@ def batches_of_one(items: Sequence[TaskRunTransition]) -> list[str]:
 
 
 def proposals(items: Sequence[TaskRunTransition]) -> list[str]:
-    return [said(_proposed(item)) for item in items]
+    return [described(_proposed(item)) for item in items]
 
 
 def _proposed(item: TaskRunTransition) -> Any:
@@ -122,7 +122,7 @@ def _proposed(item: TaskRunTransition) -> Any:
     return propose_task_run_state(run_id=item.task_run_id, proposed=item.proposed, now=later(10), force=item.force)
 
 
-def said(outcome: Any) -> str:
+def described(outcome: Any) -> str:
     return type(outcome.verdict).__name__ if outcome else "Accept"
 
 

@@ -149,7 +149,7 @@ def test_a_process_is_checked_together_with_its_last_heartbeat(state: str):
     propose_flow_run_state(run_id=young.pk, proposed=make_state(state), now=later(20), force=True)
     asked = []
 
-    crash_runs_of_dead_processes(later(60), is_gone=lambda *said: bool(asked.append(said)))
+    crash_runs_of_dead_processes(later(60), is_gone=lambda *args: bool(asked.append(args)))
 
     assert asked == [(DEAD, later(20) if state == "RUNNING" else later(10))]
     assert (state_of(old), state_of(young)) == ("RUNNING", state)

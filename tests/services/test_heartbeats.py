@@ -161,23 +161,23 @@ def test_a_heartbeat_without_runs_shows_that_the_agent_is_alive():
     assert Worker.objects.get().last_heartbeat > NOON
 
 
-told: list[tuple[str, object, str]] = []
+notifications: list[tuple[str, object, str]] = []
 
 
 def listen(kind, id, state_type):
-    told.append((kind, id, state_type))
+    notifications.append((kind, id, state_type))
 
 
 @pytest.fixture
-def heard(settings):
+def notified(settings):
     """Collect the announcements about agents, once they are committed."""
     settings.ORION_STATE_LISTENERS = [f"{__name__}.listen"]
-    told.clear()
-    return told
+    notifications.clear()
+    return notifications
 
 
 def test_an_agent_learns_what_others_request_of_its_runs_and_not_what_its_runs_report(
-    heard, django_capture_on_commit_callbacks
+    notified, django_capture_on_commit_callbacks
 ):
     agent = make_agent()
 
@@ -186,12 +186,12 @@ def test_an_agent_learns_what_others_request_of_its_runs_and_not_what_its_runs_r
         for claim in (reported, cancelled):
             start(claim, later(1))
         report(reported, "COMPLETED", later(2))
-    of_its_own = [one for one in heard if one[0] == "agent"]
+    of_its_own = [one for one in notified if one[0] == "agent"]
     with django_capture_on_commit_callbacks(execute=True):
         propose_flow_run_state(run_id=cancelled.flow_run_id, proposed=make_state("CANCELLING"), now=later(3))
 
     assert of_its_own == []
-    assert [one for one in heard if one[0] == "agent"] == [("agent", agent.id, "CANCELLING")]
+    assert [one for one in notified if one[0] == "agent"] == [("agent", agent.id, "CANCELLING")]
 
 
 def test_an_agent_of_another_server_is_called_when_an_attempt_is_lost_and_not_when_it_ends():

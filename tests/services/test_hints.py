@@ -33,7 +33,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch, settings) -> Iterator[list[UUID]]:
+def announced(monkeypatch: pytest.MonkeyPatch, settings) -> Iterator[list[UUID]]:
     """The runs that were handed to the relay."""
     settings.ORION_BROKER_URL = "memory://"
     handed: list[UUID] = []
@@ -79,20 +79,20 @@ def waiting_run(queue: WorkQueue | None, at=NOON, **fields) -> FlowRun:
     )
 
 
-def test_a_due_run_is_announced_to_an_agent_with_a_free_slot(told):
+def test_a_due_run_is_announced_to_an_agent_with_a_free_slot(announced):
     queue = make_queue()
     make_agent(queue)
     run = waiting_run(queue)
 
     hint_due_runs(later(1))
 
-    assert told == [run.pk]
+    assert announced == [run.pk]
     run.refresh_from_db()
     assert run.hinted_at == later(1)
 
 
 @pytest.mark.skipif(DATABASE == "sqlite", reason="SQLite locks the whole file")
-def test_many_runs_are_announced_without_locking_all_of_them_at_once(told):
+def test_many_runs_are_announced_without_locking_all_of_them_at_once(announced):
     """Claims skip the runs that are locked."""
     queue = make_queue()
     make_agent(queue, concurrency=2 * STAMPED_AT_ONCE + 1)
@@ -101,12 +101,12 @@ def test_many_runs_are_announced_without_locking_all_of_them_at_once(told):
     with CaptureQueriesContext(connection) as queries:
         hint_due_runs(later(1))
 
-    assert sorted(told) == sorted(run.pk for run in runs)
+    assert sorted(announced) == sorted(run.pk for run in runs)
     locked = [len(re.findall(r"[0-9a-f-]{32,36}", one["sql"])) for one in queries if "SKIP LOCKED" in one["sql"]]
     assert locked == [STAMPED_AT_ONCE, STAMPED_AT_ONCE, 1]
 
 
-def test_runs_of_the_future_or_without_a_queue_are_not_announced(told):
+def test_runs_of_the_future_or_without_a_queue_are_not_announced(announced):
     queue = make_queue()
     make_agent(queue, concurrency=5)
     waiting_run(queue, at=later(60))
@@ -114,7 +114,7 @@ def test_runs_of_the_future_or_without_a_queue_are_not_announced(told):
 
     hint_due_runs(later(1))
 
-    assert told == []
+    assert announced == []
 
 
 @pytest.mark.parametrize(
@@ -126,17 +126,17 @@ def test_runs_of_the_future_or_without_a_queue_are_not_announced(told):
     ],
     ids=["gone", "of another make", "draining"],
 )
-def test_nothing_is_announced_where_no_agent_listens(told, agent: dict):
+def test_nothing_is_announced_where_no_agent_listens(announced, agent: dict):
     queue = make_queue()
     make_agent(queue, **agent)
     waiting_run(queue)
 
     hint_due_runs(later(1))
 
-    assert told == []
+    assert announced == []
 
 
-def test_an_agent_without_a_free_place_is_left_alone(told):
+def test_an_agent_without_a_free_place_is_left_alone(announced):
     queue = make_queue()
     agent = make_agent(queue)
     Lease.objects.create(flow_run=make_flow_run("RUNNING"), worker=agent, epoch=1, expires_at=later(120))
@@ -144,17 +144,17 @@ def test_an_agent_without_a_free_place_is_left_alone(told):
 
     hint_due_runs(later(1))
 
-    assert told == []
+    assert announced == []
 
 
-def test_agents_get_no_more_announcements_than_they_have_slots(told):
+def test_agents_get_no_more_announcements_than_they_have_slots(announced):
     queue, other = make_queue(), make_queue("other")
     make_agent(queue, concurrency=2)
     make_agent(other, name="second", concurrency=1)
     waiting = [waiting_run(queue, at=NOON + timedelta(milliseconds=n)) for n in range(4)]
     elsewhere = waiting_run(other, at=later(0.5))
 
-    first = hint_due_runs(later(1)), list(told)
+    first = hint_due_runs(later(1)), list(announced)
     second = hint_due_runs(later(2))
 
     assert first == (3, [waiting[0].pk, waiting[1].pk, elsewhere.pk])
@@ -188,7 +188,7 @@ def test_places_of_many_agents_cost_no_more_queries(django_assert_num_queries):
     assert places == {queue.pk: 5}
 
 
-def test_runs_that_still_wait_are_announced_again_less_and_less_often(told):
+def test_runs_that_still_wait_are_announced_again_less_and_less_often(announced):
     queue = make_queue()
     make_agent(queue)
     waiting_run(queue)
@@ -196,7 +196,7 @@ def test_runs_that_still_wait_are_announced_again_less_and_less_often(told):
     for second in range(300):
         hint_due_runs(later(second))
 
-    assert 6 <= len(told) <= 9
+    assert 6 <= len(announced) <= 9
 
 
 @pytest.mark.parametrize(("waited", "pause"), [(0, 15), (30, 15), (80, 40), (3600, 60)])
@@ -204,24 +204,24 @@ def test_the_pause_between_hints_grows(waited: float, pause: float):
     assert hint_again_after(timedelta(seconds=waited)) == timedelta(seconds=pause)
 
 
-def test_a_retry_that_waits_in_its_own_process_is_not_claimed(told):
+def test_a_retry_that_waits_in_its_own_process_is_not_claimed(announced):
     queue = make_queue()
     make_agent(queue)
     waiting_run(queue, empirical_policy={"retry_type": "in_process"})
 
     hint_due_runs(later(1))
 
-    assert told == []
+    assert announced == []
 
 
-def test_runs_of_a_paused_queue_are_not_announced(told):
+def test_runs_of_a_paused_queue_are_not_announced(announced):
     queue = make_queue(is_paused=True)
     make_agent(queue)
     waiting_run(queue)
 
     hint_due_runs(later(1))
 
-    assert told == []
+    assert announced == []
 
 
 def test_without_a_broker_nothing_is_looked_up(django_assert_num_queries):
@@ -229,7 +229,7 @@ def test_without_a_broker_nothing_is_looked_up(django_assert_num_queries):
         assert hint_due_runs(NOON) == 0
 
 
-def test_with_nothing_due_it_costs_one_query(told, django_assert_num_queries):
+def test_with_nothing_due_it_costs_one_query(announced, django_assert_num_queries):
     with django_assert_num_queries(1):
         assert hint_due_runs(NOON) == 0
 
@@ -283,13 +283,13 @@ def test_runs_of_a_queue_that_agents_know_are_announced_through_it_alone(address
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_thread_that_looks_for_due_runs_survives_an_outage_of_the_database(told, caplog, django_db_blocker):
+def test_the_thread_that_looks_for_due_runs_survives_an_outage_of_the_database(announced, caplog, django_db_blocker):
     now = timezone.now()
     queue = make_queue()
     make_agent(queue, concurrency=5, offline_at=now + timedelta(hours=1))
     first, finder = waiting_run(queue), Finder()
     finder.wake()
-    eventually(lambda: told == [first.pk])
+    eventually(lambda: announced == [first.pk])
 
     with django_db_blocker.block():
         finder.wake()
@@ -297,4 +297,4 @@ def test_the_thread_that_looks_for_due_runs_survives_an_outage_of_the_database(t
 
     second = waiting_run(queue)
     finder.wake()
-    eventually(lambda: told == [first.pk, second.pk], lambda: told)
+    eventually(lambda: announced == [first.pk, second.pk], lambda: announced)

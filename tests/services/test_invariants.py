@@ -290,17 +290,17 @@ def test_lowered_limits_evict_no_run():
 
 def test_the_command_prints_what_it_found_and_fails():
     Lease.objects.update(expires_at=timezone.now() + timedelta(minutes=5))
-    sound, ill, told = StringIO(), StringIO(), StringIO()
+    sound, ill, output = StringIO(), StringIO(), StringIO()
     call_command("verify", stdout=sound)
     row_of_another_state()
 
     with pytest.raises(SystemExit) as ended:
         call_command("verify", stdout=ill)
     with pytest.raises(SystemExit):
-        call_command("verify", "--json", stdout=told)
+        call_command("verify", "--json", stdout=output)
 
     run = leased()
     assert sound.getvalue() == "Everything holds.\n"
     assert ended.value.code == 1
     assert f"I2  flow-run {run.pk}  shows another state (PENDING) than its last one (RUNNING)" in ill.getvalue()
-    assert json.loads(told.getvalue())[0]["invariant"] == "I2"
+    assert json.loads(output.getvalue())[0]["invariant"] == "I2"

@@ -249,8 +249,8 @@ class Planning(RuleBasedStateMachine):
     def _schedules_are(self, wanted: Sequence[Spec]) -> None:
         """Check that the schedules are those that were wanted, and that those that stayed are the rows of before."""
         old = {one.id: one.spec for one in self.stored}
-        told = self.api.read(self.path).json()["schedules"]
-        self.stored = [Stored(self._spec_of(one, old), one["id"]) for one in told]
+        answer = self.api.read(self.path).json()["schedules"]
+        self.stored = [Stored(self._spec_of(one, old), one["id"]) for one in answer]
         assert Counter(map(_plain, wanted)) == Counter(_plain(one.spec) for one in self.stored)
         for same in (_plain, lambda spec: spec.kind):
             before, after = Counter(map(same, old.values())), Counter(same(one) for one in wanted)
@@ -259,18 +259,18 @@ class Planning(RuleBasedStateMachine):
             )
             assert kept >= before & after
 
-    def _spec_of(self, told: dict[str, Any], old: dict[str, Spec]) -> Spec:
+    def _spec_of(self, answer: dict[str, Any], old: dict[str, Spec]) -> Spec:
         kind = next(
             name
             for name, one in DEFINITIONS.items()
-            if all(told["schedule"].get(field) == value for field, value in one.items() if field != "anchor_date")
+            if all(answer["schedule"].get(field) == value for field, value in one.items() if field != "anchor_date")
         )
         anchor = None
         if kind == "unanchored":
-            known = old.get(told["id"])
+            known = old.get(answer["id"])
             anchor = known.anchor if known and known.kind == kind else self.now
-            assert datetime.fromisoformat(told["schedule"]["anchor_date"]) == anchor
-        return Spec(kind, deep=bool(told.get("parameters")), active=told["active"], anchor=anchor)
+            assert datetime.fromisoformat(answer["schedule"]["anchor_date"]) == anchor
+        return Spec(kind, deep=bool(answer.get("parameters")), active=answer["active"], anchor=anchor)
 
     # --- single schedules ---
 

@@ -47,7 +47,7 @@ def the_problem(cause=KEY_ERROR) -> Problem:
     return Problem.objects.get(pk=UUID(cause["fingerprint"]))
 
 
-def said() -> list[str]:
+def event_names() -> list[str]:
     return list(Event.objects.filter(event__startswith="orion.problem").order_by("pk").values_list("event", flat=True))
 
 
@@ -61,7 +61,7 @@ def test_a_failure_becomes_an_occurrence_with_its_state_and_the_service_makes_th
     problem = the_problem()
     assert (problem.status, problem.failures, problem.version) == ("new", 1, "1.8")
     assert (problem.title, problem.place) == ("KeyError: 'price'", "load.py:load_rows")
-    assert said() == ["orion.problem.new"]
+    assert event_names() == ["orion.problem.new"]
     assert work_on_problems(later(2)) == 0
 
 
@@ -157,7 +157,7 @@ def test_a_storm_is_noticed_once_and_nothing_of_it_is_lost():
         work_on_problems(later(2))
 
     assert the_problem().failures == 24
-    assert said() == ["orion.problem.new", "orion.problem.growing"]
+    assert event_names() == ["orion.problem.new", "orion.problem.growing"]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -175,7 +175,7 @@ def test_failures_and_services_at_the_same_time_lose_no_occurrence():
 
     assert Occurrence.objects.filter(is_pending=False).count() == 12
     assert the_problem().failures == 12
-    assert said().count("orion.problem.new") == 1
+    assert event_names().count("orion.problem.new") == 1
 
 
 def test_a_problem_is_new_for_a_day():
@@ -208,7 +208,7 @@ def test_it_closes_by_itself_when_its_runs_completed_after_all():
 
     assert (problem.status, problem.resolved_by) == ("resolved", "")
     assert problem.resolution == "All of its runs completed when they were run again."
-    assert said() == ["orion.problem.new", "orion.problem.resolved"]
+    assert event_names() == ["orion.problem.new", "orion.problem.resolved"]
 
 
 def test_it_closes_by_itself_when_enough_later_runs_completed():
@@ -277,7 +277,7 @@ def test_a_closed_problem_that_fails_again_is_reopened(version: str | None, stat
     problem = checked(NOON + 2 * HOUR + timedelta(seconds=1))
 
     assert (problem.status, problem.resolution) == (status, "")
-    assert ("orion.problem.regressed" in said()) == (status == "regressed")
+    assert ("orion.problem.regressed" in event_names()) == (status == "regressed")
 
 
 def test_a_rerun_that_fails_reopens_a_resolved_problem():
@@ -329,7 +329,7 @@ def test_resolving_muting_and_assigning():
 
     assign_problem(problem_id=problem_id, assignee="ada", now=later(65))
     assert the_problem().assignee == "ada"
-    assert said() == ["orion.problem.new", "orion.problem.resolved", "orion.problem.growing"]
+    assert event_names() == ["orion.problem.new", "orion.problem.resolved", "orion.problem.growing"]
 
 
 @pytest.mark.parametrize(

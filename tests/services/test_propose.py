@@ -204,37 +204,37 @@ def test_a_plain_transition_costs_few_queries(django_assert_max_num_queries):
         propose_task_run_state(run_id=run.pk, proposed=running(), now=later(1))
 
 
-told: list[tuple[str, object, str]] = []
+notifications: list[tuple[str, object, str]] = []
 
 
 def listen(kind, run_id, state_type):
-    told.append((kind, run_id, state_type))
+    notifications.append((kind, run_id, state_type))
 
 
 @pytest.fixture
-def heard(settings):
+def notified(settings):
     settings.ORION_STATE_LISTENERS = [f"{__name__}.listen"]
-    told.clear()
-    return told
+    notifications.clear()
+    return notifications
 
 
-def test_listeners_are_notified_after_the_commit(heard, django_capture_on_commit_callbacks):
+def test_listeners_are_notified_after_the_commit(notified, django_capture_on_commit_callbacks):
     run = make_flow_run("PENDING")
 
     with django_capture_on_commit_callbacks(execute=True):
         propose_flow_run_state(run_id=run.pk, proposed=cancelled(), now=later(1))
 
-    assert heard == [("flow-run", run.pk, "CANCELLED")]
+    assert notified == [("flow-run", run.pk, "CANCELLED")]
 
 
-def test_a_change_that_was_rolled_back_is_not_announced(heard, django_capture_on_commit_callbacks):
+def test_a_change_that_was_rolled_back_is_not_announced(notified, django_capture_on_commit_callbacks):
     run = make_flow_run("PENDING")
 
     with django_capture_on_commit_callbacks(execute=True), transaction.atomic():
         propose_flow_run_state(run_id=run.pk, proposed=cancelled(), now=later(1))
         transaction.set_rollback(True)
 
-    assert heard == []
+    assert notified == []
 
 
 @pytest.mark.parametrize(

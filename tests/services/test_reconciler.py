@@ -156,20 +156,20 @@ def test_a_second_server_knows_that_the_first_one_was_there():
     assert state_of(run) == "CRASHED"
 
 
-def hears(monkeypatch, second):
+def accepts_heartbeat(monkeypatch, second):
     monkeypatch.setattr(reconciler, "database_now", lambda: later(second))
     return reconciler.record_api_heartbeat(NOON)
 
 
 def test_no_lease_is_revoked_while_no_server_receives_heartbeats(monkeypatch):
     run, _ = begun(make_agent())
-    hears(monkeypatch, 0)
+    accepts_heartbeat(monkeypatch, 0)
 
     while_away = ticks(1000)
     # From here on the heartbeats of the agent could arrive again.
     taken_at = []
     for second in range(1001, 1141, 5):
-        hears(monkeypatch, second)
+        accepts_heartbeat(monkeypatch, second)
         taken_at += [second] * reconcile(later(second))
 
     assert (while_away, taken_at) == (0, [1136])
@@ -178,7 +178,7 @@ def test_no_lease_is_revoked_while_no_server_receives_heartbeats(monkeypatch):
 
 def test_servers_that_never_come_back_keep_no_run_forever(monkeypatch):
     run, _ = begun(make_agent())
-    hears(monkeypatch, 0)
+    accepts_heartbeat(monkeypatch, 0)
 
     assert ticks(3595) == 0
     assert ticks(3610, since=3600) == 1
@@ -190,7 +190,7 @@ def test_a_server_without_an_outage_renews_no_lease(monkeypatch):
 
     taken = 0
     for second in range(0, 140, 5):
-        assert hears(monkeypatch, second) is (second == 0)
+        assert accepts_heartbeat(monkeypatch, second) is (second == 0)
         taken += reconcile(later(second))
 
     assert (taken, state_of(run)) == (1, "CRASHED")

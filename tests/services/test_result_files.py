@@ -98,9 +98,9 @@ def test_a_run_takes_no_result_of_another_run_along(folder: Path, django_capture
     assert (of_another.exists(), own.exists()) == (True, False)
 
 
-@pytest.mark.parametrize("says", ["its state is named Cached", "its result names who stored it"])
+@pytest.mark.parametrize("content", ["its state is named Cached", "its result names who stored it"])
 def test_a_cached_run_takes_no_result_along_that_an_earlier_version_stored(
-    folder: Path, django_capture_on_commit_callbacks: Any, says: str
+    folder: Path, django_capture_on_commit_callbacks: Any, content: str
 ):
     run = ended()
     cached, first = ended(run), make_task_run("COMPLETED", now=NOON)
@@ -108,7 +108,7 @@ def test_a_cached_run_takes_no_result_along_that_an_earlier_version_stored(
     file = with_result(own, folder)
     for one, owner in ((cached, first), (own, own)):
         state = TaskRunState.objects.get(pk=one.state_id)
-        if says == "its result names who stored it":
+        if content == "its result names who stored it":
             state.data["cache"] = {"task_run_id": str(owner.pk), "inputs": {}}
         elif one is cached:
             state.name = "Cached"

@@ -29,7 +29,7 @@ class RunningServer:
 
     process: subprocess.Popen[str]
     port: int
-    said: str
+    output: str
 
     def get(self, path: str, **headers: str) -> tuple[int, dict[str, str], str]:
         return self.request("GET", path, headers=headers)
@@ -48,8 +48,8 @@ class RunningServer:
     def interrupt(self) -> tuple[int, str]:
         """Press Ctrl-C. Return the exit code, and everything that was printed from then on."""
         self.process.send_signal(signal.SIGINT)
-        _, said = self.process.communicate(timeout=PATIENCE_SECONDS)
-        return self.process.returncode, said
+        _, output = self.process.communicate(timeout=PATIENCE_SECONDS)
+        return self.process.returncode, output
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
@@ -96,7 +96,7 @@ def serving(words: list[str], **options: Any) -> Iterator[RunningServer]:
 
 
 def after_banner(process: subprocess.Popen[str]) -> RunningServer:
-    said = read_until(process.stderr, "Ctrl-C stops")
-    found = re.search(r"http://[^/\s]+:(\d+)", said)
-    assert found, said
-    return RunningServer(process, int(found[1]), said)
+    output = read_until(process.stderr, "Ctrl-C stops")
+    found = re.search(r"http://[^/\s]+:(\d+)", output)
+    assert found, output
+    return RunningServer(process, int(found[1]), output)

@@ -78,5 +78,5 @@ def test_an_error_of_a_service_is_a_failure_with_a_sentence(home: Path):
         (orion(home, "key", "revoke", "7"), 5, "There is no key 7"),
     ]
 
-    for done, code, said in failures:
-        assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+    for done, code, message in failures:
+        assert (done.returncode, message in done.stderr) == (code, True), done.stderr

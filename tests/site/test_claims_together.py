@@ -14,8 +14,8 @@ AGENTS = 24
 
 
 def post(server: RunningServer, path: str, body: Any, **headers: str) -> tuple[int, Any]:
-    said = json.dumps(body).encode()
-    status, _, answer = server.request("POST", f"/api{path}", said, {"Content-Type": "application/json", **headers})
+    content = json.dumps(body).encode()
+    status, _, answer = server.request("POST", f"/api{path}", content, {"Content-Type": "application/json", **headers})
     return status, json.loads(answer)
 
 
@@ -68,7 +68,7 @@ def test_an_agent_with_a_key_for_one_queue_is_given_its_runs(tmp_path):
         _, run = post(server, f"/deployments/{deployment['id']}/create_flow_run", {})
         who = {"name": "a", "incarnation": str(uuid4()), "work_queues": ["default"]}
         _, agent = post(server, "/agents/", who, Authorization=f"Bearer {key}")
-        wish = {"incarnation": who["incarnation"], "limit": 5}
-        status, claimed = post(server, f"/agents/{agent['id']}/claim", wish, Authorization=f"Bearer {key}")
+        request = {"incarnation": who["incarnation"], "limit": 5}
+        status, claimed = post(server, f"/agents/{agent['id']}/claim", request, Authorization=f"Bearer {key}")
 
     assert (status, [one["flow_run"]["id"] for one in claimed]) == (200, [run["id"]])

@@ -73,10 +73,10 @@ def test_a_thread_that_computes_forever_does_not_keep_the_server_from_stopping(t
         assert server.get("/api/health")[0] == 200
 
         server.process.send_signal(signal.SIGTERM)
-        _, said = server.process.communicate(timeout=PATIENCE_SECONDS)
+        _, output = server.process.communicate(timeout=PATIENCE_SECONDS)
 
     assert server.process.returncode == 0
-    assert "cut off" in said
+    assert "cut off" in output
 
 
 def test_idle_connections_do_not_lock_others_out(tmp_path):
@@ -307,9 +307,9 @@ GET_HEALTH = b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 def first_line(client: socket.socket) -> bytes:
     """Up to the end of the connection, so that a body that was cut off would be noticed."""
-    said = everything(client)
-    assert said.endswith(b"true"), said
-    return said.partition(b"\r\n")[0]
+    found = everything(client)
+    assert found.endswith(b"true"), found
+    return found.partition(b"\r\n")[0]
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.skipif(DATABASE == "sqlite", reason="one"))])

@@ -281,11 +281,11 @@ def test_servers_use_tables_while_a_migration_waits_for_a_long_transaction(tmp_p
 
 @pytest.mark.parametrize("rest", ["me:secret@host:port/orion", "me:sec/secret@host/orion", "me:secret@[host/orion"])
 def test_an_invalid_address_is_reported_without_its_password(rest):
-    with pytest.raises(ImproperlyConfigured) as told:
+    with pytest.raises(ImproperlyConfigured) as raised:
         database_from_url(f"postgresql://{rest}")
 
-    assert "ORION_DATABASE_URL" in str(told.value)
-    assert "secret" not in str(told.value)
+    assert "ORION_DATABASE_URL" in str(raised.value)
+    assert "secret" not in str(raised.value)
 
 
 def test_a_missing_postgresql_is_reported_in_one_sentence(tmp_path):

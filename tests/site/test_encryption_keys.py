@@ -29,17 +29,19 @@ def test_invalid_keys_stop_the_start_and_are_found_by_doctor(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("key", "said"), [("short", "is shorter than 32 characters"), ("change-me", "placeholder")])
-def test_a_key_that_others_could_guess_stops_the_start_and_is_found_by_doctor(tmp_path, key, said):
+@pytest.mark.parametrize(
+    ("key", "expected"), [("short", "is shorter than 32 characters"), ("change-me", "placeholder")]
+)
+def test_a_key_that_others_could_guess_stops_the_start_and_is_found_by_doctor(tmp_path, key, expected):
     ready_home(tmp_path)
 
     start = orion(tmp_path, "server", "start", "--port", "0", ORION_SECRET_KEY=key)
     doctor = orion(tmp_path, "doctor", ORION_SECRET_KEY=key)
 
     assert start.returncode == 1
-    assert said in start.stderr
+    assert expected in start.stderr
     assert doctor.returncode == 1
-    assert said in doctor.stdout
+    assert expected in doctor.stdout
 
 
 @pytest.mark.slow

@@ -68,26 +68,28 @@ def test_a_line_that_does_not_fit_is_a_line(message: str):
     assert formatted(message, "one")["logger"] == "orion.odd"
 
 
-@pytest.mark.parametrize(("said", "kept"), [("abc-1.2", True), ("a b", False), ("x" * 65, False), ("é", False)])
-def test_a_request_has_an_id_that_lines_carry(said: str, kept: bool):
+@pytest.mark.parametrize(("given", "kept"), [("abc-1.2", True), ("a b", False), ("x" * 65, False), ("é", False)])
+def test_a_request_has_an_id_that_lines_carry(given: str, kept: bool):
     seen = []
 
     def answer(request: Any) -> Any:
         seen.append(formatted("within")["request_id"])
         return HttpResponse("ok")
 
-    response = RequestIdMiddleware(answer)(RequestFactory().get("/", headers={"X-Request-ID": said}))
+    response = RequestIdMiddleware(answer)(RequestFactory().get("/", headers={"X-Request-ID": given}))
 
     assert response.headers["X-Request-ID"] == seen[0]
-    assert (seen[0] == said) == kept
+    assert (seen[0] == given) == kept
     assert "request_id" not in formatted("after")
 
 
 @pytest.mark.long
 def test_every_line_of_a_server_and_its_agent_is_one_object(tmp_path: Path):
     ready_home(tmp_path)
-    said = environment(tmp_path, ORION_LOG_FORMAT="json", ORION_SERVER_LOG_LEVEL="INFO")
-    server = subprocess.Popen([*COMMAND, "server", "start", "--port", "0"], env=said, stderr=subprocess.PIPE, text=True)
+    given = environment(tmp_path, ORION_LOG_FORMAT="json", ORION_SERVER_LOG_LEVEL="INFO")
+    server = subprocess.Popen(
+        [*COMMAND, "server", "start", "--port", "0"], env=given, stderr=subprocess.PIPE, text=True
+    )
     assert server.stderr is not None
     lines: list[str] = []
     reader = threading.Thread(target=lambda: [lines.append(one) for one in server.stderr])
@@ -120,9 +122,9 @@ def test_an_uncaught_error_is_one_object(tmp_path: Path):
         "thread.start(); thread.join()\n"
         "raise ValueError('odd')\n"
     )
-    said = environment(tmp_path, ORION_LOG_FORMAT="json")
+    given = environment(tmp_path, ORION_LOG_FORMAT="json")
 
-    done = subprocess.run([sys.executable, str(program)], env=said, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, str(program)], env=given, capture_output=True, text=True, timeout=60)
 
     found = [json.loads(line) for line in done.stderr.splitlines()]
     assert done.returncode == 1

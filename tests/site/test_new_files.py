@@ -42,7 +42,7 @@ def contents(file: Path) -> dict[str, Any]:
             "tables": {name: table(database, name) for name in tables},
             "checks": {name: checks(sql) for kind, name, _, sql in objects if kind == "table" and name in tables},
             "statistics": {name for kind, name, _, _ in objects if kind == "table" and name.startswith("sqlite_stat")},
-            "others": {(kind, name, on, spelled(sql)) for kind, name, on, sql in objects if kind != "table" and sql},
+            "others": {(kind, name, on, normalised(sql)) for kind, name, on, sql in objects if kind != "table" and sql},
             "unique": {name: unique(database, name) for name in tables},
             "migrations": set(database.execute("SELECT app, name FROM django_migrations")),
             "rows": {name: database.execute(f'SELECT COUNT(*) FROM "{name}"').fetchone()[0] for name in tables},
@@ -69,11 +69,11 @@ def checks(sql: str) -> set[str]:
         while depth:
             depth += {"(": 1, ")": -1}.get(sql[end], 0)
             end += 1
-        found.add(spelled(re.sub("[()]", "", sql[begins.end() : end - 1])))
+        found.add(normalised(re.sub("[()]", "", sql[begins.end() : end - 1])))
     return found
 
 
-def spelled(sql: str) -> str:
+def normalised(sql: str) -> str:
     return " ".join(sql.replace('"', "").split())
 
 

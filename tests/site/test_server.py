@@ -28,7 +28,7 @@ def test_the_banner_lists_all_addresses(server: RunningServer):
     address = f"http://127.0.0.1:{server.port}"
 
     for text in (f"Dashboard  {address}", f"{address}/docs", "SQLite", "orion.db", f"ORION_API_URL {address}/api"):
-        assert text in server.said
+        assert text in server.output
 
 
 def test_a_started_server_is_healthy(server: RunningServer):
@@ -145,11 +145,11 @@ def test_the_keys_of_the_home_are_for_its_owner_alone(tmp_path: Path):
 
 def test_ctrl_c_ends_the_server_with_success(tmp_path: Path):
     with running_server(tmp_path) as running:
-        code, said = running.interrupt()
+        code, output = running.interrupt()
 
     assert code == 0
-    assert "Orion has stopped" in said
-    assert "Traceback" not in said
+    assert "Orion has stopped" in output
+    assert "Traceback" not in output
 
 
 def test_below_a_base_path_pages_links_and_files_have_it(tmp_path: Path):
@@ -178,7 +178,7 @@ def test_a_port_in_use_is_one_sentence(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("host", "said"),
+    ("host", "expected"),
     [
         ("0.0.0.0", "orion user create NAME --role admin"),
         ("::", "orion server start --host ::"),
@@ -186,11 +186,11 @@ def test_a_port_in_use_is_one_sentence(tmp_path: Path):
         ("example.com", "is not an address of this machine"),
     ],
 )
-def test_without_a_user_it_listens_on_loopback_only(tmp_path: Path, host: str, said: str):
+def test_without_a_user_it_listens_on_loopback_only(tmp_path: Path, host: str, expected: str):
     ended = orion(tmp_path, "server", "start", "--port", "0", "--host", host)
 
     assert ended.returncode == 1
-    assert said in ended.stderr
+    assert expected in ended.stderr
 
 
 def test_a_missing_database_is_reported_in_one_sentence(tmp_path: Path):
@@ -212,17 +212,19 @@ def test_a_setting_that_cannot_be_read_is_one_sentence(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("module", "said"),
+    ("module", "expected"),
     [("nowhere.settings", "cannot be imported (No module named 'nowhere')"), ("shop", "has no settings of Orion")],
 )
 @pytest.mark.parametrize("words", [("server", "start"), ("database", "check")])
-def test_settings_of_another_project_are_one_sentence(tmp_path: Path, module: str, said: str, words: tuple[str, ...]):
+def test_settings_of_another_project_are_one_sentence(
+    tmp_path: Path, module: str, expected: str, words: tuple[str, ...]
+):
     (tmp_path / "shop.py").write_text("SECRET_KEY = 'x'\n")
 
     done = orion(tmp_path / "home", *words, DJANGO_SETTINGS_MODULE=module, PYTHONPATH=str(tmp_path))
 
     assert done.returncode != 0
-    assert f"DJANGO_SETTINGS_MODULE={module} {said}" in done.stderr
+    assert f"DJANGO_SETTINGS_MODULE={module} {expected}" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -248,10 +250,10 @@ def test_a_second_server_of_one_file_names_the_first(tmp_path: Path):
         killed.process.kill()
         killed.process.wait()
         with running_server(home) as first, running_server(home) as second:
-            said = " ".join(second.said.split())
+            found = " ".join(second.output.split())
             first.interrupt()
 
-    assert "Another server" not in first.said
-    assert f"Another server serves {home / 'orion.db'} as well: process {first.process.pid}" in said
-    assert f"127.0.0.1:{first.port}" in said
-    assert str(killed.process.pid) not in said
+    assert "Another server" not in first.output
+    assert f"Another server serves {home / 'orion.db'} as well: process {first.process.pid}" in found
+    assert f"127.0.0.1:{first.port}" in found
+    assert str(killed.process.pid) not in found

@@ -27,12 +27,12 @@ def test_services_tick_in_a_process_of_their_own_and_can_be_read(tmp_path: Path)
     try:
         records = _records(tmp_path)
         ticking.send_signal(signal.SIGTERM)
-        _, said = ticking.communicate(timeout=PATIENCE_SECONDS)
+        _, output = ticking.communicate(timeout=PATIENCE_SECONDS)
     finally:
         ticking.kill()
 
-    assert ticking.returncode == 0, said
-    assert "The services have stopped." in said
+    assert ticking.returncode == 0, output
+    assert "The services have stopped." in output
     assert {one["verdict"] for one in records} == {"well"}, records
     assert all(one["ticker"].endswith(f":{ticking.pid}") for one in records)
 

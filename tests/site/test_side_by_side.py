@@ -101,24 +101,24 @@ def run_side_by_side(folder: Path, source: str) -> subprocess.CompletedProcess[s
 
 
 def test_what_processes_see_is_reported(tmp_path: Path):
-    said = run_side_by_side(tmp_path, TESTS)
+    output = run_side_by_side(tmp_path, TESTS)
 
-    assert (said.returncode, said.stderr) == (1, "")
+    assert (output.returncode, output.stderr) == (1, "")
     for words in (
         "here is 3\n", "logged by 3\n", "ValueError: broken", "mind the gap", "not today", "Timeout (>0.1s)",
     ):  # fmt: skip
-        assert words in said.stdout
-    assert "Logging error" not in said.stdout
-    assert "2 failed, 21 passed, 1 skipped, 1 warning, 1 error in" in said.stdout
+        assert words in output.stdout
+    assert "Logging error" not in output.stdout
+    assert "2 failed, 21 passed, 1 skipped, 1 warning, 1 error in" in output.stdout
 
 
 @pytest.mark.parametrize("code", [0, 7])
 def test_a_process_that_ends_fails_its_test_and_loses_none(code: int, tmp_path: Path):
-    said = run_side_by_side(tmp_path, LEAVING.format(code=code))
+    output = run_side_by_side(tmp_path, LEAVING.format(code=code))
 
-    assert (said.returncode, said.stderr) == (1, "")
-    assert f"The process that ran this test ended with {code}." in said.stdout
-    counts = re.search(r"(\d+) failed, (\d+) passed in", said.stdout)
-    assert counts, said.stdout
+    assert (output.returncode, output.stderr) == (1, "")
+    assert f"The process that ran this test ended with {code}." in output.stdout
+    counts = re.search(r"(\d+) failed, (\d+) passed in", output.stdout)
+    assert counts, output.stdout
     # What it had taken up for later fails as well, as nobody has run it.
     assert int(counts[1]) + int(counts[2]) == 21

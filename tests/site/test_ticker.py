@@ -132,9 +132,9 @@ def test_quick_services_are_not_written_down_at_each_tick(django_assert_num_quer
     call(service)
 
     with django_assert_num_queries(0):
-        told = worth_noting(service)
+        found = worth_noting(service)
 
-    assert not told
+    assert not found
     assert service.noted.count == 1
 
 

@@ -120,18 +120,18 @@ print(json.dumps({
 
 @pytest.mark.parametrize("module", ["orion_site.settings", "orion_site.settings_embedded"])
 def test_a_warm_program_has_settings_a_database_and_a_token_of_its_own(module, tmp_path):
-    def told(run, number):
+    def describe(run, number):
         env = environment(ready_home(tmp_path / str(number)), DJANGO_SETTINGS_MODULE=module, ORION_LOCAL_OWNER="token")
         done = run([sys.executable, "-c", SETTINGS], env=env, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
     # The first of them loads the stage.
-    warmed = [told(warm.run, 1), told(warm.run, 2)]
+    warmed = [describe(warm.run, 1), describe(warm.run, 2)]
 
     assert [one["file"] for one in warmed] == [str(tmp_path / number / "orion.db") for number in "12"]
     assert warmed[0]["token"] != warmed[1]["token"]
-    assert {**warmed[1], "token": ""} == {**told(subprocess.run, 2), "token": ""}
+    assert {**warmed[1], "token": ""} == {**describe(subprocess.run, 2), "token": ""}
 
 
 AGENT = """
@@ -163,9 +163,9 @@ def test_the_first_launcher_of_an_agent_is_as_the_next_one_which_starts_cold(tmp
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path)}
 
     agent = warm.AgentPopen([sys.executable, "-c", AGENT], env=env, cwd=tmp_path, stdout=-1, stderr=-1, text=True)
-    told, heard = agent.communicate(timeout=30)
+    describe, errors = agent.communicate(timeout=30)
 
-    first, second = told.splitlines()
+    first, second = describe.splitlines()
     assert first == second
     assert first.startswith("3 True ")
-    assert heard == "heard\n" * 2
+    assert errors == "heard\n" * 2

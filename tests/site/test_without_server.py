@@ -27,12 +27,12 @@ def application(monkeypatch: pytest.MonkeyPatch) -> Iterator[ApplicationWithoutS
 
 
 def answer(application: ApplicationWithoutServer) -> str:
-    said: list[str] = []
+    messages: list[str] = []
     application(
         RequestFactory().get("/api/health", headers={"host": "localhost"}).environ,
-        lambda status, headers, *error: said.append(status),
+        lambda status, headers, *error: messages.append(status),
     )
-    return said[0]
+    return messages[0]
 
 
 def test_an_error_while_looking_for_a_server_fails_no_request_and_is_logged_once(

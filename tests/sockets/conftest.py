@@ -20,7 +20,7 @@ PREFECT = ("prefect",)
 class Talk(WebsocketCommunicator):  # type: ignore[misc]  # channels has no types
     """A client that waits longer than a busy machine needs."""
 
-    async def hear(self) -> Any:
+    async def next_message(self) -> Any:
         return await self.receive_json_from(timeout=PATIENCE)
 
     async def close_code(self) -> int:
@@ -29,10 +29,10 @@ class Talk(WebsocketCommunicator):  # type: ignore[misc]  # channels has no type
         code: int = closed["code"]
         return code
 
-    async def introduce(self, wish: dict[str, Any]) -> None:
+    async def introduce(self, request: dict[str, Any]) -> None:
         await self.send_json_to({"type": "auth", "token": None})
-        assert await self.hear() == {"type": "auth_success"}
-        await self.send_json_to(wish)
+        assert await self.next_message() == {"type": "auth_success"}
+        await self.send_json_to(request)
 
     async def ping(self) -> None:
         """Ping, and wait for the pong: what was sent before has been dealt with."""
@@ -79,5 +79,5 @@ def text_of(one: dict[str, Any]) -> str:
     return json.dumps(one)
 
 
-def ids_of(told: list[dict[str, Any]]) -> list[UUID]:
-    return [UUID(one["event"]["id"]) for one in told]
+def ids_of(events: list[dict[str, Any]]) -> list[UUID]:
+    return [UUID(one["event"]["id"]) for one in events]

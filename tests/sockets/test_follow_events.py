@@ -29,12 +29,12 @@ def store(*events: dict[str, Any], now: datetime | None = None) -> None:
 store_beside = database_sync_to_async(store)
 
 
-def wish(backfill: bool = True, **conditions: Any) -> dict[str, Any]:
+def subscription(backfill: bool = True, **conditions: Any) -> dict[str, Any]:
     return {"type": "filter", "filter": EVERYTHING | conditions, "backfill": backfill}
 
 
-async def hear_names(talk: Any, number: int) -> list[str]:
-    return [(await talk.hear())["event"]["event"] for _ in range(number)]
+async def next_names(talk: Any, number: int) -> list[str]:
+    return [(await talk.next_message())["event"]["event"] for _ in range(number)]
 
 
 async def test_earlier_events_are_sent_oldest_first_and_then_new_ones():
@@ -42,10 +42,10 @@ async def test_earlier_events_are_sent_oldest_first_and_then_new_ones():
     await store_beside(second, first)
 
     async with talking(OUT, subprotocols=PREFECT) as talk:
-        await talk.introduce(wish())
-        before = await hear_names(talk, 2)
+        await talk.introduce(subscription())
+        before = await next_names(talk, 2)
         await store_beside(event("third"))
-        after = await hear_names(talk, 1)
+        after = await next_names(talk, 1)
 
     assert (before, after) == (["first", "second"], ["third"])
 
@@ -55,12 +55,12 @@ async def test_an_event_is_sent_as_a_request_returns_it():
     await store_beside(sent)
 
     async with talking(OUT, subprotocols=PREFECT) as talk:
-        await talk.introduce(wish())
-        told = await talk.hear()
+        await talk.introduce(subscription())
+        answer = await talk.next_message()
 
-    assert told["type"] == "event"
-    assert {"occurred", "received", "event", "resource", "related", "payload", "id", "follows"} == set(told["event"])
-    assert (told["event"]["id"], told["event"]["payload"]) == (sent["id"], sent["payload"])
+    assert answer["type"] == "event"
+    assert {"occurred", "received", "event", "resource", "related", "payload", "id", "follows"} == set(answer["event"])
+    assert (answer["event"]["id"], answer["event"]["payload"]) == (sent["id"], sent["payload"])
 
 
 async def test_events_are_sent_though_the_clock_of_the_server_is_ahead_of_the_databases(monkeypatch):
@@ -69,39 +69,39 @@ async def test_events_are_sent_though_the_clock_of_the_server_is_ahead_of_the_da
 
     monkeypatch.setattr("events.recording.api.sockets.current_time", by_database)
     async with talking(OUT, subprotocols=PREFECT) as talk:
-        await talk.introduce(wish(backfill=False))
+        await talk.introduce(subscription(backfill=False))
         # Its place in the stream is taken a moment after the wish.
-        while not (heard := await hears_within(talk, 0.2)):
+        while not (answer := await receives_within(talk, 0.2)):
             await database_sync_to_async(store)(event("new"), now=by_database())
 
-    assert heard == "new"
+    assert answer == "new"
 
 
 async def test_only_matching_events_are_sent():
     async with talking(OUT, subprotocols=PREFECT) as talk:
-        await talk.introduce(wish(event={"prefix": ["ice."]}, resource={"id": ["cup.*"]}))
+        await talk.introduce(subscription(event={"prefix": ["ice."]}, resource={"id": ["cup.*"]}))
         await talk.ping()
         await store_beside(event("tea.cooled"), event("ice.cracked", resource="lake"), event("ice.melted"))
 
-        assert await hear_names(talk, 1) == ["ice.melted"]
+        assert await next_names(talk, 1) == ["ice.melted"]
 
 
 async def test_without_backfill_only_new_events_are_sent():
     await store_beside(event("before"))
 
     async with talking(OUT, subprotocols=PREFECT) as talk:
-        await talk.introduce(wish(backfill=False))
+        await talk.introduce(subscription(backfill=False))
         # Its place in the stream is taken a moment after the wish; what is stored until then counts as before.
-        while not (heard := await hears_within(talk, 0.2)):
+        while not (answer := await receives_within(talk, 0.2)):
             await store_beside(event("after"))
 
-    assert heard == "after"
+    assert answer == "after"
 
 
-async def hears_within(talk: Any, seconds: float) -> str | None:
+async def receives_within(talk: Any, seconds: float) -> str | None:
     if await talk.receive_nothing(timeout=seconds, interval=0.05):
         return None
-    name: str = (await talk.hear())["event"]["event"]
+    name: str = (await talk.next_message())["event"]["event"]
     return name
 
 
@@ -133,10 +133,10 @@ def test_pages_follow_each_other_without_gaps_and_repetitions(monkeypatch):
     for second in range(20):
         store(event(f"{second}.a"), event(f"{second}.b"), now=now + timedelta(seconds=second))
 
-    told = [one.id for moment in range(20) for one in place.read(now + timedelta(seconds=20 + moment))]
+    found = [one.id for moment in range(20) for one in place.read(now + timedelta(seconds=20 + moment))]
 
-    assert len(told) == len(set(told)) == 40
-    assert told == list(Event.objects.order_by("received", "id").values_list("id", flat=True))
+    assert len(found) == len(set(found)) == 40
+    assert found == list(Event.objects.order_by("received", "id").values_list("id", flat=True))
 
 
 def test_events_that_a_transaction_held_back_are_sent_late():

@@ -29,18 +29,18 @@ def run_with_a_task() -> tuple[UUID, UUID, UUID]:
     return run.id, run.flow_id, make_task_run(flow_run=run).id
 
 
-async def hear_of(talk: Any, *topics: str) -> None:
+async def receive_topics(talk: Any, *topics: str) -> None:
     """Wait until each of these was named."""
     missing = set(topics)
     while missing:
-        message = await talk.hear()
+        message = await talk.next_message()
         missing = set() if message.get("all") else missing - set(message["changed"])
 
 
 async def show(talk: Any, *topics: str) -> None:
     """Show these topics from now on, and wait until that is confirmed."""
     await talk.send_json_to({"topics": list(topics), "since": hub.place_for_page()})
-    await talk.hear()
+    await talk.next_message()
 
 
 async def test_pages_learn_of_changes_to_what_they_show():
@@ -49,7 +49,7 @@ async def test_pages_learn_of_changes_to_what_they_show():
 
         await run_with_a_task()
 
-        await hear_of(talk, "runs", "limits")
+        await receive_topics(talk, "runs", "limits")
 
 
 async def test_a_page_that_reconnects_learns_what_changed_meanwhile():
@@ -60,14 +60,14 @@ async def test_a_page_that_reconnects_learns_what_changed_meanwhile():
     async with talking(LIVE) as talk:
         await talk.send_json_to({"topics": topics, "since": place})
 
-        await hear_of(talk, *topics)
+        await receive_topics(talk, *topics)
 
 
 async def test_a_page_of_another_server_checks_everything():
     async with talking(LIVE) as talk:
         await talk.send_json_to({"topics": ["runs"], "since": "another.7"})
 
-        first = await talk.hear()
+        first = await talk.next_message()
 
     assert first["all"] is True
     assert hub.number_of(first["at"]) is not None
@@ -76,12 +76,14 @@ async def test_a_page_of_another_server_checks_everything():
 async def test_a_storm_is_a_few_messages():
     async with talking(LIVE) as talk:
         await show(talk, "runs")
-        began, heard = time.monotonic(), 0
+        began, received = time.monotonic(), 0
         while time.monotonic() < began + 1.2:
             hub.publish({"runs"})
-            heard += not await talk.receive_nothing(timeout=0.005, interval=0.005) and bool(await talk.hear())
+            received += not await talk.receive_nothing(timeout=0.005, interval=0.005) and bool(
+                await talk.next_message()
+            )
 
-    assert 1 <= heard <= 1 + (time.monotonic() - began) / hubs.PAUSE_SECONDS
+    assert 1 <= received <= 1 + (time.monotonic() - began) / hubs.PAUSE_SECONDS
 
 
 async def test_a_page_without_changes_receives_that_it_is_connected(monkeypatch: pytest.MonkeyPatch):
@@ -89,7 +91,7 @@ async def test_a_page_without_changes_receives_that_it_is_connected(monkeypatch:
     async with talking(LIVE) as talk:
         await show(talk, "run:of-nobody")
 
-        assert (await talk.hear())["changed"] == []
+        assert (await talk.next_message())["changed"] == []
 
 
 async def test_a_message_tells_where_to_continue_if_more_follows(monkeypatch: pytest.MonkeyPatch):
@@ -97,11 +99,11 @@ async def test_a_message_tells_where_to_continue_if_more_follows(monkeypatch: py
     async with talking(LIVE) as talk:
         await show(talk, "run:2", "run:1")
         hub.publish({"run:2"})
-        await hear_of(talk, "run:2")
+        await receive_topics(talk, "run:2")
         paused_at = hub.place
         hub.publish({"run:2", "run:1"})
 
-        message = await talk.hear()
+        message = await talk.next_message()
 
     assert (message["changed"], message["since"]) == (["run:1"], paused_at)
     assert message["at"] != paused_at
@@ -165,6 +167,6 @@ async def test_each_socket_receives_the_last_of_many_changes():
     for talk in talks:
         named: dict[str, int] = {}
         while min(named.values(), default=0) < last - 7 or len(named) < 2:
-            message = await talk.hear()
+            message = await talk.next_message()
             named.update(dict.fromkeys(message["changed"], hub.number_of(message["at"]) or 0))
         await talk.disconnect(timeout=PATIENCE)

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 PATHS = [f"/{route.pattern}" for route in routes]
 IN, OUT = "/api/events/in", "/api/events/out"
 PREFECT = {"Sec-WebSocket-Protocol": "prefect"}
-WISH = {"type": "filter", "filter": {"occurred": {"since": "2026-01-01T00:00:00Z"}}}
+SUBSCRIPTION = {"type": "filter", "filter": {"occurred": {"since": "2026-01-01T00:00:00Z"}}}
 
 
 @pytest.fixture(scope="module")
@@ -62,11 +62,11 @@ def test_a_plain_request_is_answered_in_words(server: RunningServer, path: str):
 
 def test_a_sent_event_can_be_read(server: RunningServer):
     with connected(server.port, OUT, **PREFECT) as reader, connected(server.port, IN) as writer:
-        reader.introduce(WISH | {"filter": {"event": {"name": ["live.event"]}}})
+        reader.introduce(SUBSCRIPTION | {"filter": {"event": {"name": ["live.event"]}}})
         writer.send_json(sent := event("live.event"))
-        told = reader.hear_json()
+        answer = reader.next_json()
 
-    assert told["event"]["id"] == sent["id"]
+    assert answer["event"]["id"] == sent["id"]
 
 
 def test_a_pong_confirms_that_the_events_before_it_are_stored(server: RunningServer):
@@ -80,9 +80,9 @@ def test_a_pong_confirms_that_the_events_before_it_are_stored(server: RunningSer
 
 def test_a_client_that_does_not_authenticate_learns_why_it_is_closed(server: RunningServer):
     with connected(server.port, OUT, **PREFECT) as reader:
-        reader.send_json(WISH)
+        reader.send_json(SUBSCRIPTION)
 
-        kind, content = reader.hear()
+        kind, content = reader.next_message()
 
     assert (kind, content) == (CLOSE, b"\x03\xf0Expected 'auth' message")
 
@@ -123,9 +123,9 @@ def test_a_client_that_does_not_read_uses_no_memory_and_gets_everything_later(se
             time.sleep(0.1)
             grown = max(grown, resident_megabytes(server) - before)
         others = count_of(server, "unread.event")
-        told: set[Any] = {reader.hear_json()["event"]["id"] for _ in range(1000)}
+        answer: set[Any] = {reader.next_json()["event"]["id"] for _ in range(1000)}
 
-    assert (others, len(told)) == (1000, 1000)
+    assert (others, len(answer)) == (1000, 1000)
     # The 30 MB of the past are held once as rows, and not again as frames.
     assert grown < 150
 
@@ -139,24 +139,24 @@ def test_a_reader_that_leaves_in_the_middle_leaves_no_trace(tmp_path: Path):
         for _ in range(3):
             with connected(running.port, OUT, buffer=4096, **PREFECT) as reader:
                 reader.introduce({"type": "filter", "filter": {}})
-                reader.hear_json()
+                reader.next_json()
                 reader.send(b"\x03\xe8", CLOSE)
                 assert reader.close_code() == 1000
-        code, said = running.interrupt()
+        code, output = running.interrupt()
 
     assert code == 0
-    assert "Traceback" not in said, said
+    assert "Traceback" not in output, output
 
 
 def test_a_stopping_server_closes_its_sockets_with_the_reason(tmp_path: Path):
     with running_server(tmp_path) as running, connected(running.port, OUT, **PREFECT) as reader:
-        reader.introduce(WISH)
+        reader.introduce(SUBSCRIPTION)
         reader.ping()
-        code, said = running.interrupt()
+        code, output = running.interrupt()
         closed = reader.close_code()
 
     assert (code, closed) == (0, 1001)
-    assert "Traceback" not in said
+    assert "Traceback" not in output
 
 
 def test_below_a_base_path_sockets_have_it_and_one_too_many_is_asked_to_come_again(tmp_path: Path):

@@ -64,7 +64,7 @@ propose_beside = database_sync_to_async(propose)
 offer_abandoned_beside = database_sync_to_async(offer_abandoned_calls)
 
 
-def wish(*keys: str) -> dict[str, Any]:
+def subscription(*keys: str) -> dict[str, Any]:
     return {"type": "subscribe", "keys": list(keys or (KEY,)), "client_id": "test"}
 
 
@@ -73,21 +73,21 @@ async def test_a_waiting_run_is_offered_with_the_place_of_its_parameters():
     run = await make_call_beside(parameters=parameters)
 
     async with talking(SCHEDULED, subprotocols=PREFECT) as talk:
-        await talk.introduce(wish())
-        told = await talk.hear()
+        await talk.introduce(subscription())
+        answer = await talk.next_message()
 
-    assert (told["id"], told["task_key"], told["flow_run_id"]) == (str(run.pk), KEY, None)
-    assert told["state"]["type"] == "SCHEDULED"
-    assert told["state"]["state_details"]["task_parameters_id"] == str(parameters)
+    assert (answer["id"], answer["task_key"], answer["flow_run_id"]) == (str(run.pk), KEY, None)
+    assert answer["state"]["type"] == "SCHEDULED"
+    assert answer["state"]["state_details"]["task_parameters_id"] == str(parameters)
 
 
 async def test_a_run_that_comes_later_is_offered_when_it_comes():
     async with talking(SCHEDULED, subprotocols=PREFECT) as talk:
-        await talk.introduce(wish("app.other", KEY))
+        await talk.introduce(subscription("app.other", KEY))
         await talk.ping()
         run = await make_call_beside()
 
-        assert (await talk.hear())["id"] == str(run.pk)
+        assert (await talk.next_message())["id"] == str(run.pk)
 
 
 async def test_the_next_run_is_offered_when_the_one_before_is_acknowledged():
@@ -95,20 +95,20 @@ async def test_the_next_run_is_offered_when_the_one_before_is_acknowledged():
     second = await make_call_beside()
 
     async with talking(SCHEDULED, subprotocols=PREFECT) as talk:
-        await talk.introduce(wish())
-        heard = await talk.hear()
+        await talk.introduce(subscription())
+        answer = await talk.next_message()
         assert await talk.receive_nothing(timeout=0.1)
         await talk.send_json_to({"type": "ack"})
-        heard_next = await talk.hear()
+        body = await talk.next_message()
 
-    assert (heard["id"], heard_next["id"]) == (str(first.pk), str(second.pk))
+    assert (answer["id"], body["id"]) == (str(first.pk), str(second.pk))
 
 
 async def test_only_runs_of_the_tasks_that_are_served_are_offered():
     await make_call_beside(key="app.unknown")
 
     async with talking(SCHEDULED, subprotocols=PREFECT) as talk:
-        await talk.introduce(wish())
+        await talk.introduce(subscription())
 
         assert await talk.receive_nothing(timeout=0.3)
 
@@ -120,9 +120,9 @@ async def test_two_processes_are_not_offered_the_same_run():
         talking(SCHEDULED, subprotocols=PREFECT) as one,
         talking(SCHEDULED, subprotocols=PREFECT) as other,
     ):
-        await one.introduce(wish())
-        await one.hear()
-        await other.introduce(wish())
+        await one.introduce(subscription())
+        await one.next_message()
+        await other.introduce(subscription())
 
         assert await other.receive_nothing(timeout=0.3)
 
@@ -130,13 +130,13 @@ async def test_two_processes_are_not_offered_the_same_run():
 async def test_a_run_of_a_lost_process_is_offered_to_another():
     run = await make_call_beside()
     async with talking(SCHEDULED, subprotocols=PREFECT) as gone:
-        await gone.introduce(wish())
-        await gone.hear()
+        await gone.introduce(subscription())
+        await gone.next_message()
 
     async with talking(SCHEDULED, subprotocols=PREFECT) as another:
-        await another.introduce(wish())
+        await another.introduce(subscription())
 
-        assert (await another.hear())["id"] == str(run.pk)
+        assert (await another.next_message())["id"] == str(run.pk)
 
 
 async def test_a_run_that_was_acknowledged_and_never_claimed_is_offered_again(monkeypatch):
@@ -144,10 +144,10 @@ async def test_a_run_that_was_acknowledged_and_never_claimed_is_offered_again(mo
     run = await make_call_beside()
 
     async with talking(SCHEDULED, subprotocols=PREFECT) as talk:
-        await talk.introduce(wish())
-        first = await talk.hear()
+        await talk.introduce(subscription())
+        first = await talk.next_message()
         await talk.send_json_to({"type": "ack"})
-        again = await talk.hear()
+        again = await talk.next_message()
 
     assert first["id"] == again["id"] == str(run.pk)
 
@@ -158,8 +158,8 @@ async def test_a_client_that_does_not_acknowledge_is_closed(monkeypatch):
     talk = talk_to(SCHEDULED, subprotocols=PREFECT)
     await talk.connect()
 
-    await talk.introduce(wish())
-    await talk.hear()
+    await talk.introduce(subscription())
+    await talk.next_message()
 
     assert await talk.close_code() == 1008
 
@@ -168,8 +168,8 @@ async def test_a_client_may_quit():
     await make_call_beside()
     talk = talk_to(SCHEDULED, subprotocols=PREFECT)
     await talk.connect()
-    await talk.introduce(wish())
-    await talk.hear()
+    await talk.introduce(subscription())
+    await talk.next_message()
 
     await talk.send_json_to({"type": "quit"})
 
@@ -177,7 +177,9 @@ async def test_a_client_may_quit():
     assert (closed["type"], closed.get("code", 1000)) == ("websocket.close", 1000)
 
 
-@pytest.mark.parametrize("wrong", [{"type": "other", "keys": [KEY]}, {"type": "subscribe"}, wish() | {"keys": []}])
+@pytest.mark.parametrize(
+    "wrong", [{"type": "other", "keys": [KEY]}, {"type": "subscribe"}, subscription() | {"keys": []}]
+)
 async def test_a_subscription_that_cannot_be_read_is_closed(wrong):
     talk = talk_to(SCHEDULED, subprotocols=PREFECT)
     await talk.connect()
@@ -191,8 +193,8 @@ async def test_another_word_than_ack_is_closed():
     await make_call_beside()
     talk = talk_to(SCHEDULED, subprotocols=PREFECT)
     await talk.connect()
-    await talk.introduce(wish())
-    await talk.hear()
+    await talk.introduce(subscription())
+    await talk.next_message()
 
     await talk.send_json_to({"type": "thanks"})
 
@@ -311,10 +313,10 @@ def test_a_call_that_was_received_but_not_started_is_offered_again_with_its_para
     early, late = offer_abandoned_calls(now + 29 * SECOND), offer_abandoned_calls(now + 31 * SECOND)
 
     assert (early, late) == (0, 1)
-    told = subscriptions.offered(run.pk)
-    assert told is not None
-    assert told["state"] is not None
-    assert told["state"]["state_details"]["task_parameters_id"] == parameters
+    found = subscriptions.offered(run.pk)
+    assert found is not None
+    assert found["state"] is not None
+    assert found["state"]["state_details"]["task_parameters_id"] == parameters
 
 
 def test_a_call_is_left_to_its_worker_until_30_seconds_after_it_was_last_connected():
@@ -411,8 +413,8 @@ async def test_a_worker_that_queues_what_it_took_keeps_it_also_in_the_eyes_of_ot
     run = await make_call_beside(now=now)
 
     async with talking(SCHEDULED, subprotocols=PREFECT) as talk:
-        await talk.introduce(wish())
-        await talk.hear()
+        await talk.introduce(subscription())
+        await talk.next_message()
         await talk.send_json_to({"type": "ack"})
         await propose_beside(run, "PENDING", now + SECOND)
         await until_a_call_is_held()

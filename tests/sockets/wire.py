@@ -62,7 +62,7 @@ class Wire:
     def send_json(self, content: Any) -> None:
         self.send(json.dumps(content).encode())
 
-    def hear(self) -> tuple[int, bytes]:
+    def next_message(self) -> tuple[int, bytes]:
         """The kind and the content of the next frame."""
         kind, size = struct.unpack("!BB", self._exactly(2))
         if size == 126:
@@ -77,18 +77,18 @@ class Wire:
             raise EOFError
         return content
 
-    def hear_json(self) -> Any:
-        kind, content = self.hear()
+    def next_json(self) -> Any:
+        kind, content = self.next_message()
         while kind == PING:
             self.send(content, PONG)
-            kind, content = self.hear()
+            kind, content = self.next_message()
         assert kind == TEXT, (kind, content)
         return json.loads(content)
 
     def close_code(self) -> int:
         """Read on until the server closes."""
         while True:
-            kind, content = self.hear()
+            kind, content = self.next_message()
             if kind == CLOSE:
                 (code,) = struct.unpack("!H", content[:2])
                 return int(code)
@@ -96,12 +96,12 @@ class Wire:
     def ping(self) -> None:
         payload = os.urandom(4)
         self.send(payload, PING)
-        assert self.hear() == (PONG, payload)
+        assert self.next_message() == (PONG, payload)
 
-    def introduce(self, wish: dict[str, Any]) -> None:
+    def introduce(self, request: dict[str, Any]) -> None:
         self.send_json({"type": "auth", "token": None})
-        assert self.hear_json() == {"type": "auth_success"}
-        self.send_json(wish)
+        assert self.next_json() == {"type": "auth_success"}
+        self.send_json(request)
 
 
 @contextmanager

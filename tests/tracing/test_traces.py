@@ -320,27 +320,27 @@ def test_lines_of_the_log_carry_the_ids(spans: InMemorySpanExporter):
     finally:
         logging.getLogger("orionflow").removeHandler(handler)
 
-    said = {one.getMessage(): one for one in lines}
+    given = {one.getMessage(): one for one in lines}
     found = by_name(spans)
-    assert said["loading"].span_id == f"{found['load'].context.span_id:016x}"
-    assert said["beginning"].span_id == f"{found['etl'].context.span_id:016x}"
-    assert said["loading"].trace_id == said["beginning"].trace_id == f"{found['etl'].context.trace_id:032x}"
+    assert given["loading"].span_id == f"{found['load'].context.span_id:016x}"
+    assert given["beginning"].span_id == f"{found['etl'].context.span_id:016x}"
+    assert given["loading"].trace_id == given["beginning"].trace_id == f"{found['etl'].context.trace_id:032x}"
 
 
 # --- off, and sent ---
 
 
 def run(program: Path, home: Path, **settings: str) -> subprocess.CompletedProcess[str]:
-    said = environment(home, PYTHONPATH=os.pathsep.join(sys.path), **settings)
-    return subprocess.run([sys.executable, str(program)], env=said, capture_output=True, text=True, timeout=90)
+    given = environment(home, PYTHONPATH=os.pathsep.join(sys.path), **settings)
+    return subprocess.run([sys.executable, str(program)], env=given, capture_output=True, text=True, timeout=90)
 
 
 def test_nothing_is_loaded_while_it_is_off():
-    said = "import sys, orionflow; from orionflow import flow, task; import orionflow.engine.flow_run; " + (
+    given = "import sys, orionflow; from orionflow import flow, task; import orionflow.engine.flow_run; " + (
         "print([one for one in sys.modules if 'opentelemetry' in one or one == 'orionflow.tracing.spans'])"
     )
 
-    done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", given], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
     assert tracing.current is None
@@ -413,15 +413,15 @@ def test_a_run_that_an_agent_executes_is_in_the_trace_of_its_caller(collector: C
     traces = {"ORION_TRACES_URL": f"http://127.0.0.1:{collector.server_port}/v1/traces"}
     program = Path(__file__).with_name("flows.py")
     with running_server(tmp_path / "server", agent=True, **traces) as server:
-        told = {**traces, "ORION_API_URL": f"http://127.0.0.1:{server.port}/api"}
+        given = {**traces, "ORION_API_URL": f"http://127.0.0.1:{server.port}/api"}
         deploy = f"from tests.tracing.flows import called; called.deploy('there', entrypoint='{program}:called')"
         deployed = tmp_path / "deploy.py"
         deployed.write_text(deploy)
-        assert run(deployed, tmp_path / "server", **told).returncode == 0
+        assert run(deployed, tmp_path / "server", **given).returncode == 0
         calling = tmp_path / "calling.py"
         calling.write_text("from tests.tracing.flows import calling; calling()")
 
-        done = run(calling, tmp_path / "server", **told)
+        done = run(calling, tmp_path / "server", **given)
 
     assert done.returncode == 0, done.stderr
     found = {span.name: span for _, span in collector.spans}

@@ -35,12 +35,12 @@ def by_mypy(tmp_path_factory: pytest.TempPathFactory) -> Found:
         "--no-error-summary",
         "--hide-error-context",
     ]
-    told = subprocess.run(
+    output = subprocess.run(
         [*command, "--no-incremental", "--output", "json", *FILES],
         cwd=ROOT, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
-    assert not told.stderr, told.stderr
-    errors = [json.loads(line) for line in told.stdout.splitlines()]
+    assert not output.stderr, output.stderr
+    errors = [json.loads(line) for line in output.stdout.splitlines()]
     return _by_file((one["file"], one["line"], one["severity"]) for one in errors)
 
 
@@ -50,11 +50,11 @@ def by_pyright(tmp_path_factory: pytest.TempPathFactory) -> Found:
     settings = tmp_path_factory.mktemp("pyright") / "pyrightconfig.json"
     settings.write_text(json.dumps({"typeCheckingMode": "standard", "include": FILES}))
     program = Path(sys.executable).with_name("basedpyright")
-    told = subprocess.run(
+    output = subprocess.run(
         [program, "-p", settings, "--pythonpath", sys.executable, "--outputjson"],
         cwd=ROOT, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
-    found: Any = json.loads(told.stdout)["generalDiagnostics"]
+    found: Any = json.loads(output.stdout)["generalDiagnostics"]
     return _by_file((one["file"], one["range"]["start"]["line"] + 1, one["severity"]) for one in found)
 
 

@@ -75,7 +75,7 @@ class Program:
             )
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         return self.log.read_text(errors="replace")
 
     def end(self, *, seconds: float = 60, by: signal.Signals = signal.SIGTERM) -> None:
@@ -86,7 +86,7 @@ class Program:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-            raise DrillFailed(f"{self.name} did not end within {seconds:.0f} s: {self.said[-2000:]}") from None
+            raise DrillFailed(f"{self.name} did not end within {seconds:.0f} s: {self.output[-2000:]}") from None
 
 
 class Prober:
@@ -150,12 +150,12 @@ class Site:
         flows = [str(self.old.python), str(Path(__file__).with_name("reporting_flows.py")), str(enough)]
         where = {**self.settings, "ORION_API_URL": f"http://127.0.0.1:{port}/api"}
         program = Program(self.home, "program-that-fills", flows, where)
-        while len(program.said.split()) < FLOWS_TO_COPY:
+        while len(program.output.split()) < FLOWS_TO_COPY:
             time.sleep(0.2)
         enough.touch()
         program.end(by=signal.SIGCONT)
         server.end()
-        there = len(program.said.split()) * (1 + TASKS)
+        there = len(program.output.split()) * (1 + TASKS)
         with self._connected() as connection:
             copy_runs(connection, max(runs // there - 1, 0))
         # Counts of runs are added up as they are in a database that was in use.
@@ -192,7 +192,7 @@ def until_it_answers(port: int, program: Program, seconds: float = 120) -> None:
                 return
         except OSError:
             time.sleep(0.02)
-    raise DrillFailed(f"{program.name} did not answer within {seconds:.0f} s: {program.said[-3000:]}")
+    raise DrillFailed(f"{program.name} did not answer within {seconds:.0f} s: {program.output[-3000:]}")
 
 
 @contextmanager
@@ -250,7 +250,7 @@ def judged(site: Site, api: Api, load: Load, before: dict[str, int], shape: str,
         **more,
     )
     if wrong or not load.runs or not reported:
-        logs = "\n".join(f"--- {one.name}\n{one.said[-1500:]}" for one in site.programs)
+        logs = "\n".join(f"--- {one.name}\n{one.output[-1500:]}" for one in site.programs)
         raise DrillFailed("\n".join([*wrong, logs]))
 
 

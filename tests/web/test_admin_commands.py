@@ -43,7 +43,7 @@ def confirm(browser: Client, model: Any, name: str, *rows: Any, **more: str) -> 
     return give(browser, model, name, *rows, confirmed="yes", **more)
 
 
-def said(answer: Any) -> list[str]:
+def messages_of(answer: Any) -> list[str]:
     return [str(message) for message in answer.wsgi_request._messages]
 
 
@@ -100,7 +100,7 @@ def test_a_dry_run_lists_the_rows_left_out_with_the_reason(browser: Client):
 
     assert "<h1>Cancel 1 flow run?</h1>" in page
     assert "1: this run is already in the terminal state" in page
-    assert said(answer) == [
+    assert messages_of(answer) == [
         "Cancel: 1 flow run cancelled, or asked to stop.",
         "1 stayed as it is: this run is already in the terminal state Completed",
     ]

@@ -23,7 +23,7 @@ def old_run(db: None) -> FlowRun:
     return run
 
 
-def said(answer: object) -> list[str]:
+def messages_of(answer: object) -> list[str]:
     return [str(message) for message in answer.wsgi_request._messages]  # type: ignore[attr-defined]
 
 
@@ -38,7 +38,7 @@ def test_what_is_old_is_deleted_and_logged(browser: Client, old_run: FlowRun):
     answer = browser.post(PRUNE, {"runs": "30", "confirmed": "yes"})
 
     assert FlowRun.objects.values_list("name", flat=True).get() == "young"
-    assert "1 flow runs" in said(answer)[0]
+    assert "1 flow runs" in messages_of(answer)[0]
     assert "runs over 30 days" in LogEntry.objects.get().get_change_message()
     assert browser.get("/admin/").status_code == 200
 
@@ -48,7 +48,7 @@ def test_when_the_time_is_up_the_rest_is_left(browser: Client, old_run: FlowRun,
 
     answer = browser.post(PRUNE, {"runs": "30", "events": "1", "confirmed": "yes"})
 
-    assert "Not everything was deleted" in said(answer)[1]
+    assert "Not everything was deleted" in messages_of(answer)[1]
 
 
 @pytest.mark.parametrize("runs", ["", "0", "-1", "x", "9" * 30, "1e9", "<b>"])

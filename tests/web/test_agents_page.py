@@ -14,10 +14,10 @@ from tests.web.conftest import HOSTILE
 from tests.web.rows import make_run
 
 
-def make_agent(name: str = "w1", *, minutes_ago: int = 0, slots: int = 4, **wishes) -> Worker:
+def make_agent(name: str = "w1", *, minutes_ago: int = 0, slots: int = 4, **fields) -> Worker:
     now = timezone.now() - timedelta(minutes=minutes_ago)
     registration = AgentRegistration(
-        name=name, incarnation=uuid4(), concurrency=slots, host="box", pid=4711, version="0.4", **wishes
+        name=name, incarnation=uuid4(), concurrency=slots, host="box", pid=4711, version="0.4", **fields
     )
     return register_agent(who=registration, now=now)[0]
 

@@ -34,7 +34,7 @@ def record(
     reason: str = "",
 ):
     now = timezone.now()
-    said = {"before": json.dumps(before) if before else "", "after": json.dumps(after) if after else ""}
+    changes = {"before": json.dumps(before) if before else "", "after": json.dumps(after) if after else ""}
     result = Entry.Result.REFUSED if reason else Entry.Result.DONE
     what = {
         "actor": "olga",
@@ -52,7 +52,7 @@ def record(
         reason=reason,
         previous="",
         hash="",
-        **said,
+        **changes,
         **what,
     )
 

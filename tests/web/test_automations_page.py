@@ -41,12 +41,12 @@ def make_automation(name: str = "watch", trigger: dict[str, Any] | None = None, 
 
 
 def make_firing(automation: Automation, *, error: str = "", event: Event | None = None) -> ActionRun:
-    told = {"id": str(event.pk), "event": event.event, "resource": event.resource} if event else None
+    given = {"id": str(event.pk), "event": event.event, "resource": event.resource} if event else None
     return ActionRun.objects.create(
         id=uuid7(),
         automation=automation,
         action={"type": "do-nothing"},
-        event=told,
+        event=given,
         done_at=timezone.now(),
         error=error,
     )
@@ -109,7 +109,7 @@ def test_an_automation_shows_its_firings_their_events_and_errors(browser: Client
 
 
 @pytest.mark.parametrize(
-    ("kind", "filled", "said"),
+    ("kind", "filled", "expected"),
     [
         (
             "state",
@@ -128,7 +128,7 @@ def test_an_automation_shows_its_firings_their_events_and_errors(browser: Client
     ],
 )
 def test_the_usual_triggers_are_made_in_forms_and_shown_there_again(
-    browser: Client, kind: str, filled: dict, said: str
+    browser: Client, kind: str, filled: dict, expected: str
 ):
     values = {"name": "mine", "enabled": "on", **filled}
 
@@ -136,7 +136,7 @@ def test_the_usual_triggers_are_made_in_forms_and_shown_there_again(
 
     automation = Automation.objects.get()
     assert made["location"] == f"/automations/{automation.pk}"
-    assert trigger_words(automation.trigger).startswith(said)
+    assert trigger_words(automation.trigger).startswith(expected)
     again, _ = trigger_kind_of(automation.trigger)
     assert again == ("event" if kind == "json" else kind)
     assert browser.post(f"/automations/{automation.pk}/edit", values).status_code == (302 if kind != "json" else 200)

@@ -36,7 +36,7 @@ def test_every_page_keeps_strangers_out_of_it(browser: Client, path: str):
 
 
 def test_an_error_of_ours_is_a_page_without_details(browser: Client, monkeypatch: pytest.MonkeyPatch):
-    def broken(**wishes: Any) -> None:
+    def broken(**fields: Any) -> None:
         raise RuntimeError("password=hunter2")
 
     monkeypatch.setattr("runs.pages.lists.flows_page", broken)
@@ -90,7 +90,7 @@ def test_a_state_name_may_have_a_symbol_and_a_word_of_its_own(name: str, shape: 
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "expected"),
     [
         (None, ""),
         (timedelta(), "0 s"),
@@ -104,8 +104,8 @@ def test_a_state_name_may_have_a_symbol_and_a_word_of_its_own(name: str, shape: 
         (timedelta(days=2, hours=3, seconds=9), "2d 3h"),
     ],
 )
-def test_periods_are_shown_in_at_most_two_units(value: Any, told: str):
-    assert period(value) == told
+def test_periods_are_shown_in_at_most_two_units(value: Any, expected: str):
+    assert period(value) == expected
 
 
 def palettes() -> list[dict[str, str]]:

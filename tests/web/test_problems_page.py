@@ -117,7 +117,7 @@ def test_a_problem_that_is_not_there_is_404(browser: Client):
 
 
 @pytest.mark.parametrize(
-    ("path", "said", "status", "words"),
+    ("path", "expected", "status", "words"),
     [
         ("mute", {"how": "grows-10"}, "muted", "Muted until it has failed 10 times more."),
         ("mute", {"how": "version"}, "muted", "Muted until another version fails by it."),
@@ -131,11 +131,11 @@ def test_a_problem_that_is_not_there_is_404(browser: Client):
         ("assign", {}, "new", "Assigned to nobody."),
     ],
 )
-def test_people_decide_about_it(browser: Client, path: str, said: dict[str, str], status: str, words: str):
+def test_people_decide_about_it(browser: Client, path: str, expected: dict[str, str], status: str, words: str):
     failed()
     work_on_problems(timezone.now())
 
-    answer = browser.post(f"/problems/{ID}/{path}", said, follow=True)
+    answer = browser.post(f"/problems/{ID}/{path}", expected, follow=True)
 
     assert Problem.objects.get().status == status
     assert words in shown(answer)

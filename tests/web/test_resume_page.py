@@ -137,12 +137,12 @@ def test_a_pause_without_input_has_a_button(browser: Client):
 
     page = browser.get(f"/runs/{run.pk}").content.decode()
     browser.post(f"/runs/{run.pk}/resume", shown(browser, run))
-    said = browser.post(f"/runs/{suspended.pk}/resume", follow=True).content.decode()
+    answer = browser.post(f"/runs/{suspended.pk}/resume", follow=True).content.decode()
 
     assert ">Resume</button>" in page
     assert 'id="answer"' not in page
     assert (state_of(run), state_of(suspended)) == ("RUNNING", "SCHEDULED")
-    assert "The run waits for an agent to go on." in said
+    assert "The run waits for an agent to go on." in answer
 
 
 def test_an_answer_to_an_earlier_pause_is_not_taken(browser: Client):

@@ -68,9 +68,9 @@ def test_results_that_were_not_stored_are_explained_once(browser: Client):
 
 
 def test_a_location_and_what_is_known_of_the_bytes_are_shown(browser: Client):
-    said = {"size": 2048, "expiration": "2027-01-01T00:00:00+00:00"}
+    given = {"size": 2048, "expiration": "2027-01-01T00:00:00+00:00"}
 
-    found, page = result_of(browser, reference("location:lake", **said))
+    found, page = result_of(browser, reference("location:lake", **given))
 
     assert (found.location, found.size, found.kept_until.year) == ("lake", 2048, 2027)
     assert 'href="/blocks?type=result-location"' in page
@@ -187,16 +187,16 @@ def test_a_page_of_results_costs_few_queries(browser: Client, django_assert_max_
 
 
 @pytest.mark.parametrize(
-    "told",
+    "recorded",
     [None, [], HOSTILE, {"task_run_id": HOSTILE, "inputs": HOSTILE},
      {"task_run_id": [1], "inputs": {HOSTILE: [HOSTILE]}},
      {"task_run_id": str(uuid4()), "inputs": {str(number): "x" for number in range(10_000)}}],
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["Cached", "Completed"])
-def test_the_page_shows_cached_results_with_any_data_of_clients(browser: Client, told: Any, name: str):
+def test_the_page_shows_cached_results_with_any_data_of_clients(browser: Client, recorded: Any, name: str):
     task = make_task_run("load-0", state_name=name)
     details = {"cache_key": HOSTILE, "cache_expiration": "never"}
-    data = {"type": "literal", "value": 1, "cache": told}
+    data = {"type": "literal", "value": 1, "cache": recorded}
     TaskRunState.objects.filter(pk=task.state_id).update(data=data, details=details)
 
     answer = browser.get(f"/task-runs/{task.id}")

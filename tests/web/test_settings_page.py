@@ -186,10 +186,10 @@ def test_secrets_are_never_shown(browser: Client, settings: Any):
     settings.ORION_BROKER_URL = "redis://orion:hunter2@broker:6379/0"
 
     page = browser.get("/settings").content.decode()
-    told = browser.get("/api/admin/settings").content.decode()
+    answer = browser.get("/api/admin/settings").content.decode()
 
-    assert "hunter2" not in page + told
-    assert settings.SECRET_KEY not in page + told
+    assert "hunter2" not in page + answer
+    assert settings.SECRET_KEY not in page + answer
     assert "redis://broker:6379/0" in page
 
 

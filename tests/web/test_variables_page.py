@@ -13,8 +13,8 @@ from deployments.models import Variable
 from tests.web.conftest import HOSTILE
 
 
-def make_variable(name: str = "region", value: str = "eu", **wishes) -> Variable:
-    return create_variable(name=name, value=value, now=timezone.now(), **wishes)
+def make_variable(name: str = "region", value: str = "eu", **fields) -> Variable:
+    return create_variable(name=name, value=value, now=timezone.now(), **fields)
 
 
 def test_variables_are_listed_and_found_by_a_part_of_their_name(browser: Client):

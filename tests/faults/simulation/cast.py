@@ -32,7 +32,7 @@ class Process:
     work: int
     retried: bool
     trusted_until: int
-    says: str | None = "RUNNING"
+    reported_state: str | None = "RUNNING"
     token: int = 0
     is_working: bool = False
 

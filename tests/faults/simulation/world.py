@@ -66,7 +66,7 @@ class World:
         self.steps += 1
         if self.steps < self.scenario.trouble and self.chance.random() < self.scenario.chance:
             getattr(self, f"_{self.chance.choice(self.scenario.faults)}")()
-        acts: list[Callable[[], None]] = [self._reconcile, self._reconcile, self._tell, self._deliver]
+        acts: list[Callable[[], None]] = [self._reconcile, self._reconcile, self._notify, self._deliver]
         acts += [lambda agent=agent: self._live(agent) for agent in self.agents]
         self.chance.shuffle(acts)
         for act in acts:
@@ -118,13 +118,13 @@ class World:
 
     def _note_crashes(self, before: list[Look]) -> None:
         """Note the runs that were taken from a live process whose agent could be reached."""
-        heard = [agent for agent in self.agents if max(agent.frozen_until, agent.cut_off_until) < self.now]
-        alive = {process.claim for agent in heard for process in agent.processes}
+        responsive = [agent for agent in self.agents if max(agent.frozen_until, agent.cut_off_until) < self.now]
+        alive = {process.claim for agent in responsive for process in agent.processes}
         for number, (was, look) in enumerate(zip(before, self.server.look(), strict=True)):
             if look.epoch != was.epoch and Claim(number, was.epoch) in alive:
                 self.crashed_alive.append(number)
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         """Hints: at once and again after a while; some get lost, some come twice."""
         if self.now <= self.outage_until:
             return
@@ -232,22 +232,25 @@ class World:
         agent.deaths.append(process.claim)
 
     def _proceed(self, agent: Agent, process: Process) -> None:
-        if process.is_working and process.says is None:
+        if process.is_working and process.reported_state is None:
             process.work -= 1
             if process.work <= 0:
-                process.says, process.token = self.chance.choice(("COMPLETED", "COMPLETED", "FAILED")), self._token()
-        if process.says is not None:
-            self._say(agent, process, process.says)
+                process.reported_state, process.token = (
+                    self.chance.choice(("COMPLETED", "COMPLETED", "FAILED")),
+                    self._token(),
+                )
+        if process.reported_state is not None:
+            self._report_state(agent, process, process.reported_state)
 
-    def _say(self, agent: Agent, process: Process, state: str) -> None:
-        def say() -> str:
+    def _report_state(self, agent: Agent, process: Process, state: str) -> None:
+        def report() -> str:
             answer = self.server.report(*process.claim, state, process.token, self.now)
             self._note_report(process, state, answer)
             return answer
 
-        answer = self._ask(agent, say, "")
+        answer = self._ask(agent, report, "")
         if answer == "accepted" and state == "RUNNING":
-            process.says, process.is_working = None, True
+            process.reported_state, process.is_working = None, True
             self._note_overlap(process.claim)
         elif answer == "accepted" or answer == "lost":
             agent.processes.remove(process)

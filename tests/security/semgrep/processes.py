@@ -13,7 +13,7 @@ def started(words, token, allowed):
     subprocess.run(words, env={name: os.environ[name] for name in allowed}, check=True)
 
 
-def said(words, token):
+def printed(words, token):
     # ruleid: shell
     subprocess.run(" ".join(words), shell=True, check=True)
     # ruleid: shell

@@ -20,7 +20,7 @@ def is_right(given, token, row):
     return hmac.compare_digest(given, token)
 
 
-def told(token, user):
+def notified(token, user):
     # ruleid: proof-in-a-log-line
     logger.info("%s came with %s", user, token)
     # ok: proof-in-a-log-line
