@@ -36,9 +36,10 @@
     for (const name of ["log", "since"]) if (here.has(name)) address.searchParams.set(name, here.get(name));
     // The link does not know what was opened or closed since its part was requested.
     const open = new Set((here.get("open") ?? "").split(",").filter(Boolean)), id = link.id.slice("open-".length);
-    if (!open.delete(id)) open.add(id);
+    // The first ones are opened if there are too many, as when the address still has some within a closed one.
+    const opens = open.delete(id) ? [...open] : [id, ...open];
     address.searchParams.delete("open");
-    if (open.size) address.search += `&open=${[...open]}`;
+    if (opens.length) address.search += `&open=${opens}`;
     history.replaceState(null, "", address.search);
     // Parts with one topic are requested together, at the address of any of them.
     document.querySelectorAll("[data-live-from]").forEach((part) => (part.dataset.liveFrom = address.search));

@@ -486,7 +486,9 @@ def test_of_a_run_with_very_many_task_runs_some_are_read(
 
 def test_opened_subflows_and_bands_cost_a_constant_number_of_queries(browser: Client, django_assert_max_num_queries):
     run = make_run(state="FAILED", message="ValueError: no rows")
-    make_task_run("load-0", flow_run=run, state="FAILED", message="ValueError: no rows")
+    failed = make_task_run("load-0", flow_run=run, state="FAILED", message="ValueError: no rows")
+    below = make_run("below", state="FAILED", message="ValueError: no rows", parent_task_run=failed)
+    make_task_run("fetch-0", flow_run=below, state="FAILED", message="ValueError: no rows")
     opened = [nest(run, f"inner{number}") for number in range(4)]
     for one in (run, *opened):
         add_runs(one, *["etl.map"] * 60)
