@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 from orionflow import contract
@@ -12,7 +12,7 @@ from orionflow.contract.ids import uuid7
 
 if TYPE_CHECKING:
     from orionflow.contract.logs import Log
-    from orionflow.contract.records import Artifact, ArtifactCollection, SavedSearch, Visibility
+    from orionflow.contract.records import Artifact, ArtifactCollection, SavedSearch
 
 LOGS: Collection[Log] = Collection("/logs", lambda: contract.logs.Log)
 ARTIFACTS: Collection[Artifact] = Collection("/artifacts", lambda: contract.records.Artifact)
@@ -111,7 +111,7 @@ def count_artifacts(*, artifacts: Filter | None = None, **criteria: Any) -> Call
 
 
 def save_search(
-    name: str, filters: Sequence[Mapping[str, Any]], *, visibility: Visibility | None = None
+    name: str, filters: Sequence[Mapping[str, Any]], *, visibility: Literal["team", "me"] | None = None
 ) -> Call[SavedSearch]:
     """Store filters under a name, for everyone ("team") or only for you ("me"), replacing a search with the name."""
     body = {"name": name, **present(filters=list(filters), visibility=visibility)}
