@@ -119,6 +119,8 @@ def set_active(*, name: str, is_active: bool) -> None:
 def set_groups(*, name: str, groups: Sequence[str]) -> None:
     """Put a user into these groups and no others. A user who loses or gains a role must sign in again."""
     with write_transaction():
+        # Before the groups are read: another request may be about to take their roles away.
+        _hold_admins()
         user = user_named(name)
         before = Action.MANAGE_USERS in actions_of_user(user)
         found = [*map(group_named, groups)]
@@ -217,28 +219,28 @@ def refuse_bad_password(password: str, user: User) -> None:
 
 def refuse_last_admin(user: User) -> None:
     """Refuse to remove the last admin who can sign in."""
-    admins = _held_admins()
+    _hold_admins()
+    admins = _admins()
     if admins.filter(pk=user.pk).exists() and not admins.exclude(pk=user.pk).exists():
         raise LastAdmin(name=user.get_username())
 
 
 def _refuse_without_admins(*, but: Group) -> None:
-    admins = _held_admins()
+    _hold_admins()
     left = who_can_sign_in().filter(
         Q(is_superuser=True) | Q(groups__in=Group.objects.filter(grants__role=Role.ADMIN).exclude(pk=but.pk))
     )
-    if (concerned := admins.filter(groups=but).first()) and not left.exists():
+    if (concerned := _admins().filter(groups=but).first()) and not left.exists():
         raise LastAdmin(name=concerned.get_username())
 
 
-def _held_admins() -> QuerySet[User]:
-    """Return the admins who can sign in, locked until the end of the transaction.
+def _hold_admins() -> None:
+    """Lock the admins who can sign in until the end of the transaction, which then reads who there are.
 
     Otherwise, of the last two, each could be removed because there is still the other one.
     """
-    # In one order, and locked before they are read: another transaction may have removed one in the meantime.
+    # In one order, so that two transactions do not wait for each other.
     list(User.objects.select_for_update(no_key=True).filter(pk__in=_admins().values("pk")).order_by("pk").values("pk"))
-    return _admins()
 
 
 def _admins() -> QuerySet[User]:
