@@ -160,6 +160,35 @@ def test_a_server_that_breaks_over_everything_that_it_understands_is_not_the_ite
         Delivery(client).post([to_json({"state": {"id": one}}) for one in ids_of(items)], suspicious=True)
 
 
+@pytest.mark.parametrize("status", [500, 502])
+@pytest.mark.parametrize("failures", range(1, 12))
+def test_items_sent_while_the_server_restarts_are_not_refused_for_that(
+    server: ScriptedServer, client: OrionClient, failures: int, status: int
+):
+    items = [step() for _ in range(4)]
+    encoded = [to_json({"state": {"id": one}}) for one in ids_of(items)]
+    invalid, valid = poison([items[0]], 422), ids_of(items)[1:]
+    left = [failures]
+
+    def restarting(seen: Seen) -> Fault | None:
+        fault = invalid(seen)
+        if fault is None and server.order and left[0] > 0:
+            left[0] -= 1
+            return answer(status)
+        return fault
+
+    server.fault_of = restarting
+    for _ in range(15):
+        try:
+            answers = Delivery(client).post(encoded, suspicious=True)
+            break
+        except ServerFailed:
+            continue
+
+    assert [one.code for one in answers] == ["http_422", None, None, None]
+    assert set(server.order) == set(valid)
+
+
 def test_a_server_that_breaks_over_everything_is_not_the_items_fault(
     server: ScriptedServer, reporter_with: MakeReporter
 ):

@@ -16,7 +16,7 @@ from orionflow.client.transport import without_credentials
 from orionflow.errors import ApiError
 from orionflow.reporting.backlog import Item, SpooledLine, Step, batch_of, encode_all, read_spool_line
 from orionflow.reporting.delivery import Delivery, deliver
-from orionflow.reporting.items import NOTHING
+from orionflow.reporting.items import ERROR, NOTHING
 from orionflow.reporting.reporter import Reporter
 from orionflow.reporting.spool import Leftover, leftovers, spool_folder
 from orionflow.settings import current_settings
@@ -162,4 +162,6 @@ def _send(delivery: Delivery, batch: Sequence[Item]) -> None:
     delivery.epochs.update({one.flow_run_id: one.epoch for one in spooled if one.flow_run_id and one.epoch is not None})
     for answer in deliver(delivery, batch, {}, suspicious=True):
         if not answer.is_accepted:
-            logger.info("A report kept while the API was away was not accepted: %s.", answer.reason)
+            # Rules that do not accept a late report are usual; a report that is lost is not.
+            level = logging.WARNING if answer.status == ERROR else logging.INFO
+            logger.log(level, "A report kept while the API was away was not accepted: %s.", answer.reason)

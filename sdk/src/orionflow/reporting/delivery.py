@@ -13,7 +13,7 @@ from pydantic_core import from_json, to_json
 
 from orionflow.calls import Call
 from orionflow.client.responses import Reply
-from orionflow.client.transport import Patience
+from orionflow.client.transport import PASSING, Patience
 from orionflow.errors import ApiError, Conflict, DatabaseNotReady, InvalidRequest, NotFound, ServerFailed
 from orionflow.reporting.backlog import Item, KeptCall, SpooledLine, encode_all
 from orionflow.reporting.items import ACCEPT, ERROR, NOTHING, UNSENDABLE, Answer, answer_from_wire
@@ -32,6 +32,8 @@ LARGEST_BODY = 4 * 1024 * 1024
 # Fields that a run can do without if the API refuses them.
 _SHOWN_OF_RUNS = ("name", "tags", "task_inputs", "task_version")
 SHORT_MESSAGE = 1000
+# Codes of answers to items on which the server failed, other than for a while.
+_FAILED = frozenset(f"http_{status}" for status in range(500, 600))
 # The caller repeats requests itself: in between it may have to stop, or to write to the spool.
 ONCE = Patience(budget_seconds=0.0)
 
@@ -54,6 +56,12 @@ class Delivery:
         A batch that the API refuses as invalid is halved until the invalid item is alone. `suspicious` says that the
         server failed on this batch before: then it is halved for server errors as well.
         """
+        answers = self._post_or_halve(items, suspicious)
+        if suspicious:
+            self._confirm(items, answers)
+        return answers
+
+    def _post_or_halve(self, items: Sequence[bytes], suspicious: bool) -> list[Answer]:
         if is_too_large(items):
             return self._post_halves(items, suspicious)
         try:
@@ -62,10 +70,29 @@ class Delivery:
             if len(items) == 1:
                 return [self._post_bare(items[0], error)]
             return self._post_halves(items, suspicious)
-        except ServerFailed:
-            if not suspicious or len(items) == 1:
+        except ServerFailed as error:
+            if not suspicious or len(items) == 1 or error.status in PASSING:
                 raise
             return self._post_halves(items, suspicious)
+
+    def _confirm(self, items: Sequence[bytes], answers: list[Answer]) -> None:
+        """Post each item on which the server failed once more, between two successes.
+
+        A server that restarts fails on whatever is sent meanwhile; such an item must not be refused for that. Raise
+        the error if the server still fails on other items, so that the batch is sent again later.
+        """
+        failed = [number for number, answer in enumerate(answers) if answer.code in _FAILED]
+        if not failed:
+            return
+        working = next(item for item, answer in zip(items, answers, strict=True) if not _is_refusal(answer))
+        self._post([working])
+        for number in failed:
+            try:
+                (answers[number],) = self._post_or_halve([items[number]], True)
+            except ServerFailed as error:
+                if error.status in PASSING:
+                    raise
+        self._post([working])
 
     def _post(self, items: Sequence[bytes]) -> list[Answer]:
         body = b"".join((self._head(), b",".join(items), b"]}"))
@@ -107,9 +134,9 @@ class Delivery:
         failure: ServerFailed | None = None
         for half in _halves(items):
             try:
-                answers += self.post(half, suspicious=suspicious)
+                answers += self._post_or_halve(half, suspicious)
             except ServerFailed as error:
-                if not suspicious:
+                if not suspicious or error.status in PASSING:
                     raise
                 failure = error
                 answers += [_refused(error)] * len(half)
