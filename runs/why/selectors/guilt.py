@@ -14,6 +14,7 @@ from uuid import UUID
 
 from django.db.models import OuterRef, Q, Subquery
 from django.db.models.expressions import RawSQL
+from django.db.models.functions import Coalesce
 
 from orchestration.sight import constants
 from orchestration.tables import FLOW_RUNS, TASK_RUNS, dialect
@@ -98,7 +99,9 @@ def _failed_tasks(run_ids: Collection[UUID], *, follows: bool) -> tuple[dict[UUI
     child = FlowRun.objects.filter(parent_task_run=OuterRef("pk"))
     columns = {"child_id": "pk", "child_type": "state_type", "child_name": "name"}
     columns |= {"child_flow_id": "flow_id", "child_flow_name": "flow__name"}
-    failed = TaskRun.objects.filter(state_type__in=FAILURES).order_by("end_time", "id")
+    # Order by an expression: for the plain column, SQLite reads the index of all task runs.
+    ended = Coalesce("end_time", "state_timestamp")
+    failed = TaskRun.objects.filter(state_type__in=FAILURES).order_by(ended, "id")
     chosen = Q(pk__in=_failed_below(run_ids)) if follows else Q()
     for run_id in run_ids:
         chosen |= Q(pk__in=failed.filter(flow_run=run_id).values("pk")[:FAILED_LOOKED_AT])
@@ -130,7 +133,7 @@ def _failed_below(run_ids: Collection[UUID]) -> RawSQL:
         f"{TASK_RUNS.runs} t CROSS JOIN {FLOW_RUNS.runs} f WHERE t.state_type IN {states} "
         f"AND f.parent_task_run_id = t.id AND f.state_type IN {states}"
     )
-    place = "ROW_NUMBER() OVER (PARTITION BY t.flow_run_id ORDER BY t.end_time, t.id)"
+    place = "ROW_NUMBER() OVER (PARTITION BY t.flow_run_id ORDER BY COALESCE(t.end_time, t.state_timestamp), t.id)"
     db = dialect()
     return RawSQL(  # noqa: S611  (values are bound)
         "WITH RECURSIVE below(id, depth) AS ("
