@@ -21,9 +21,11 @@ from orchestration.tables import TASK_RUNS, dialect
 from orionflow.contract.states import TERMINAL
 from runs.models import FlowRun, TaskRun
 
-# The most task runs that are read. If there are more: the most tasks of a flow run, in the order of their keys, and the
-# most of them of which not all runs are read.
-RUNS_SUMMED, TASKS_SUMMED, MOST_CUT = 20_000, 300, 200
+# The most task runs that are all read, and how many are read if there are more, as these are only some anyway. Then
+# also the most tasks of a flow run, in the order of their keys, and the most of them of which not all runs are read.
+RUNS_SUMMED, RUNS_OF_MANY, TASKS_SUMMED, MOST_CUT = 20_000, 5_000, 300, 200
+# More than the timeline shows apart, so that a task that is cut stays one row.
+LEAST_SHARE = 10
 COLUMNS = ("task_key", "state_type", "name", "began", "start_time", "end_time", "total_run_time")
 
 # Some task runs, and the flow run that all of them belong to, if that is only one.
@@ -80,7 +82,7 @@ def summed_tasks(run_id: UUID, opened: Sequence[UUID] = ()) -> TaskSums:
         if number <= share:
             whole[flow_run].append(key)
     parts: list[Part] = [
-        (one, runs.filter(flow_run=one, task_key__in=keys)[:RUNS_SUMMED]) for one, keys in whole.items()
+        (one, runs.filter(flow_run=one, task_key__in=keys)[:RUNS_OF_MANY]) for one, keys in whole.items()
     ]
     _sum(sums, [*parts, *((one, runs.filter(flow_run=one, task_key=key)[:share]) for one, key in cut)])
     for flow_run, key in cut:
@@ -146,7 +148,7 @@ def _numbers_of_runs(flow_runs: QuerySet[FlowRun, Any]) -> dict[tuple[UUID, str]
             f"SELECT a.run, 1, ({least} a.run) FROM asked a "
             f"UNION ALL SELECT w.run, w.place + 1, ({least} w.run AND t.task_key > w.task_key) "
             f"FROM walked w WHERE w.task_key IS NOT NULL AND w.place < {TASKS_SUMMED}) "
-            f"SELECT w.run, w.task_key, (SELECT COUNT(*) FROM ({runs} LIMIT {RUNS_SUMMED + 1}) AS counted) "
+            f"SELECT w.run, w.task_key, (SELECT COUNT(*) FROM ({runs} LIMIT {RUNS_OF_MANY + 1}) AS counted) "
             "FROM walked w WHERE w.task_key IS NOT NULL",
             values,
         )
@@ -154,14 +156,14 @@ def _numbers_of_runs(flow_runs: QuerySet[FlowRun, Any]) -> dict[tuple[UUID, str]
 
 
 def _share_of_each(numbers: Sequence[int]) -> int:
-    """Return the most runs of one task that are read, so that all tasks together have RUNS_SUMMED of them."""
-    room = RUNS_SUMMED
+    """Return the most runs of one task that are read, so that all tasks together have about RUNS_OF_MANY."""
+    room = RUNS_OF_MANY
     for place, number in enumerate(sorted(numbers)):
-        share = max(1, room // (len(numbers) - place))
+        share = max(LEAST_SHARE, room // (len(numbers) - place))
         if number > share:
             return share
         room -= number
-    return RUNS_SUMMED
+    return RUNS_OF_MANY
 
 
 def _moment(value: Any) -> datetime | None:
