@@ -9,6 +9,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from runs.models import TaskRun
 from tests.web.conftest import HOSTILE
 from tests.web.rows import make_flow, make_run, make_task_run
 
@@ -90,6 +91,18 @@ def test_a_search_shows_how_far_it_looked(browser: Client, monkeypatch: pytest.M
 
     assert "No task run matches so far" in page
     assert "Look further back" in page
+
+
+def test_a_search_by_parameters_passes_task_runs_without_a_flow_run(browser: Client, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("runs.pages.selectors.task_runs.SEARCHED", 5)
+    for place in range(12):
+        make_task_run(f"alone-{place}", at=timezone.now() - timedelta(minutes=place))
+    TaskRun.objects.update(flow_run=None)
+
+    page = browser.get("/task-runs?q=param.x=1").content.decode()
+
+    assert "No task run matches so far" in page
+    assert "because the parameters are large" not in page
 
 
 def test_an_id_leads_to_its_page(browser: Client):

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from django.db.models import Count, F, Func, IntegerField, Model, Q, QuerySet, Sum, Window
 from django.db.models.expressions import RowRange
+from django.db.models.functions import Coalesce
 
 from runs.pages.selectors.keyset import Cursor
 
@@ -69,7 +70,9 @@ def beyond(rows: QuerySet[M], *, share: float, most: int, parameters: str) -> Qu
     """
     newest: Any = {"order_by": F(BY).desc(), "frame": RowRange(end=0)}
     counted = rows.order_by().annotate(
-        bytes_read=Window(Sum(StoredBytes(F(parameters))), **newest), rows_read=Window(Count("pk"), **newest)
+        # A task run without a flow run has no parameters.
+        bytes_read=Window(Sum(Coalesce(StoredBytes(F(parameters)), 0)), **newest),
+        rows_read=Window(Count("pk"), **newest),
     )
     is_beyond = Q(bytes_read__gt=int(BYTES_SEARCHED * share)) | Q(rows_read__gt=int(most * share))
     return counted.filter(is_beyond)[:1]
