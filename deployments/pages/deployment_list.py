@@ -19,7 +19,16 @@ from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.database.replica import may_lag
 from orion_site.live.pages import live_page
-from runs.pages.filtering import Chip, address_after, address_with, address_without, blamed, chips_of_tags, tags_in
+from runs.pages.filtering import (
+    MOST_WORDS,
+    Chip,
+    address_after,
+    address_with,
+    address_without,
+    blamed,
+    chips_of_tags,
+    tags_in,
+)
 from runs.pages.saved_views import begins_with_default, views_above
 
 SHOWN = {"": "Any state", "failing": "Last run failed", "late": "Late", "paused": "Paused", "active": "Not paused"}
@@ -32,22 +41,24 @@ CHIPS = {"q": "name", "flow": "flow", "show": "state"}
 @begins_with_default("deployments")
 @live_page
 def deployments(request: HttpRequest) -> HttpResponse:
-    values, tags = _values(request.GET), tags_in(request.GET)
+    problems: list[str] = []
+    values, tags = _values(request.GET), tags_in(request.GET, problems)
     after = LineCursor.read(request.GET.get("after", ""))
     now = current_time()
     found = deployments_page(wanted=_wanted(values, tags), after=after, now=now)
-    views, chips = views_above(request, "deployments"), _chips(values, request.GET)
-    is_empty = not found.lines and after is None
-    counts = deployments_without(_wanted_without(chips), now) if is_empty else []
+    views, chips = views_above(request, "deployments"), _chips(values, request.GET, tags)
+    blamable = chips[:MOST_WORDS] if not found.lines and after is None else []
+    counts = deployments_without(_wanted_without(blamable), now) if blamable else []
     context = {
         "section": "deployments",
         "views": views,
-        "without": blamed(chips, counts, views.everything) if is_empty else [],
+        "without": blamed(blamable, counts, views.everything),
         "found": found,
         "counts": _linked_counts(found.counts, request.GET),
         "values": values,
         "tags": tags,
         "chips": chips,
+        "problems": problems,
         "states": SHOWN,
         "orders": ORDERS,
         "is_first": "after" not in request.GET,
@@ -65,7 +76,7 @@ def _values(query: QueryDict) -> dict[str, str]:
 
 def _wanted_without(chips: Sequence[Chip]) -> list[DeploymentFilter]:
     others = [QueryDict(chip.without.removeprefix("?")) for chip in chips]
-    return [_wanted(_values(query), tags_in(query)) for query in others]
+    return [_wanted(_values(query), tags_in(query, [])) for query in others]
 
 
 def _wanted(values: dict[str, str], tags: Sequence[str]) -> DeploymentFilter:
@@ -102,7 +113,7 @@ def _linked_counts(counts: dict[str, int], query: QueryDict) -> list[LinkedCount
     ]
 
 
-def _chips(values: dict[str, str], query: QueryDict) -> list[Chip]:
+def _chips(values: dict[str, str], query: QueryDict, tags: Sequence[str]) -> list[Chip]:
     words = {**values, "show": SHOWN.get(values["show"], values["show"])}
     chips = [Chip(label, words[name], address_without(query, name)) for name, label in CHIPS.items() if values[name]]
-    return [*chips, *chips_of_tags(query)]
+    return [*chips, *chips_of_tags(query, tags)]

@@ -77,7 +77,8 @@ def home(request: HttpRequest) -> HttpResponse:
     chosen = request.GET.get("since", "")
     chosen = chosen if chosen in RANGES else USUAL_RANGE
     label, period = RANGES[chosen]
-    tags = tags_in(request.GET)
+    problems: list[str] = []
+    tags = tags_in(request.GET, problems)
     now = current_time()
     workers = list(Worker.objects.filter(online(now)).order_by("name"))
     on_their_way = open_runs(tags=tags)
@@ -118,7 +119,8 @@ def home(request: HttpRequest) -> HttpResponse:
         "tags": tags,
         # What links to lists add to their address.
         "with_tags": urlencode({"tag": tags}, doseq=True),
-        "chips": chips_of_tags(request.GET),
+        "chips": chips_of_tags(request.GET, tags),
+        "problems": problems,
         "checked": now,
         "address": request.build_absolute_uri(reverse("home")).rstrip("/"),
     }

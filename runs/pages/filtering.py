@@ -83,7 +83,7 @@ def since_choices(chosen: str) -> list[tuple[str, str]]:
 PARTS = ("state", "flow", "tag", "since", "until", "q", "error", "problem", "queue", "deployment", "id")
 LABELS = {"q": "query", "id": "runs"}
 MOST_IDS = 500
-# A query with more words is one chip.
+# A query with more words is one chip. An address may have as many tags, since each has an address without it.
 MOST_WORDS = 12
 
 
@@ -124,7 +124,7 @@ def read_filter(query: QueryDict) -> RequestedFilter:
     values["id"] = ",".join(filter(None, (one.strip() for one in query.getlist("id"))))
     if "id" in query and not values["id"]:
         problems.append("No run is chosen: tick the rows that you mean.")
-    tags = tags_in(query)
+    tags = tags_in(query, problems)
     values["tag"] = ", ".join(tags)
     wanted = with_states(RunFilter(), values["state"], problems)
     wanted = replace(
@@ -140,16 +140,21 @@ def read_filter(query: QueryDict) -> RequestedFilter:
     )
     wanted = _with_queue(wanted, values["queue"], problems)
     wanted = with_query(wanted, values["q"], problems)
-    return RequestedFilter(wanted, values, _chips(query, values), problems, tags)
+    return RequestedFilter(wanted, values, _chips(query, values, tags), problems, tags)
 
 
-def tags_in(query: QueryDict) -> list[str]:
+def tags_in(query: QueryDict, problems: list[str]) -> list[str]:
     """Return the tags of an address, as in `?tag=prod&tag=eu`. A form sends an empty one if none is added."""
-    return list(dict.fromkeys(filter(None, (one.strip() for one in query.getlist("tag")))))
+    tags = list(dict.fromkeys(filter(None, (one.strip() for one in query.getlist("tag")))))
+    if len(tags) > MOST_WORDS:
+        problems.append(
+            f"A filter takes {MOST_WORDS} tags; this address has {len(tags)}, of which the first {MOST_WORDS} are used."
+        )
+    return tags[:MOST_WORDS]
 
 
-def chips_of_tags(query: QueryDict) -> list[Chip]:
-    tags, chips = tags_in(query), list[Chip]()
+def chips_of_tags(query: QueryDict, tags: Sequence[str]) -> list[Chip]:
+    chips = list[Chip]()
     for tag in tags:
         others = query.copy()
         others.pop("after", None)
@@ -189,7 +194,7 @@ def _with_queue(wanted: RunFilter, text: str, problems: list[str]) -> RunFilter:
     return replace(wanted, queue=read_id(text, "work queue", problems))
 
 
-def _chips(query: QueryDict, values: dict[str, str]) -> list[Chip]:
+def _chips(query: QueryDict, values: dict[str, str], tags: Sequence[str]) -> list[Chip]:
     words = {value: text for value, text in STATE_CHOICES if value}
     chips = []
     for name, text in values.items():
@@ -199,7 +204,7 @@ def _chips(query: QueryDict, values: dict[str, str]) -> list[Chip]:
                 chips += _chips_of_query(query, text)
                 continue
             if name == "tag":
-                chips += chips_of_tags(query)
+                chips += chips_of_tags(query, tags)
                 continue
             if name == "id":
                 shown = f"{len(text.split(','))} chosen"

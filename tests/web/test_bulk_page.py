@@ -291,3 +291,15 @@ def test_the_page_costs_the_same_few_queries_for_many_runs(browser: Client, djan
 
     with django_assert_max_num_queries(10):
         browser.get("/runs/all/retry?flow=etl")
+
+
+@pytest.mark.parametrize("path", ["/", "/runs", "/task-runs", "/deployments", "/runs/all/retry"])
+def test_more_tags_than_a_filter_takes_are_a_problem(browser: Client, path: str):
+    answer = browser.get(f"{path}?{'&'.join(f'tag=t{place}' for place in range(40))}", follow=True)
+    page = answer.content.decode()
+
+    assert "A filter takes 12 tags; this address has 40, of which the first 12 are used." in page
+    assert answer.redirect_chain == [] or path == "/runs/all/retry"
+    assert "t11" in page
+    assert 'value="t12"' not in page
+    assert len(page) < 200_000
