@@ -116,7 +116,7 @@ async def test_others_of_a_gather_end_before_the_flow_that_failed(orion: Isolate
     assert state.is_failed()
     assert went_on == []
     runs = {run.name: run.state_name for run in task_runs_of(state)}
-    assert runs == {"fails-0": "Failed", "goes_on-0": "Cancelled", "nested-0": "Cancelled"}
+    assert runs == {"fails-0": "Failed", "survivor-0": "Cancelled", "nested-0": "Cancelled"}
     inner = flow_runs("nested")[0]
     assert states_of(inner) == ["Pending", "Running", "Cancelled"]
     assert inner.end_time <= flow_run_of(state).end_time
