@@ -14,6 +14,32 @@ from tests import warm
 from tests.homes import ready_home
 from tests.printed import PATIENCE_SECONDS, read_until
 
+# The beginning of a program with a task runner that calls functions as workers of Dask, Ray and Celery do.
+WORKER = """
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from orionflow.task_runners import ConcurrentTaskRunner, ProcessTaskRunner
+from orionflow.task_runners.child import call_with_lines, pack, show_lines, unpack_outcome
+
+class Worker(ConcurrentTaskRunner):
+    def __init__(self, max_workers=1):
+        super().__init__(max_workers)
+        self.call = self._call
+
+    def start(self):
+        super().start()
+        self.pool = ProcessPoolExecutor(1, get_context("fork"))
+
+    def stop(self, *, wait=True):
+        super().stop(wait=wait)
+        self.pool.shutdown()
+
+    def _call(self, *call):
+        outcome, lines = self.pool.submit(call_with_lines, pack(*call)).result()
+        show_lines(lines)
+        return unpack_outcome(outcome)
+"""
+
 
 class Program:
     """One script in one home, where a database is ready unless a test is about the first start."""

@@ -35,7 +35,7 @@ from orionflow.task_runners import (
 )
 from orionflow.testing import logs_of, states_of, task_runs_of
 from tests.printed import PATIENCE_SECONDS
-from tests.sdk.programs import Program
+from tests.sdk.programs import WORKER, Program
 
 
 @task
@@ -668,30 +668,7 @@ def test_a_process_that_ends_or_is_interrupted_while_it_logs_holds_up_no_other(
 
 LINES = """
 import logging, sys, threading
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from orionflow import flow, get_run_logger, task
-from orionflow.task_runners import ConcurrentTaskRunner, ProcessTaskRunner
-from orionflow.task_runners.child import call_with_lines, pack, show_lines, unpack_outcome
-
-class Worker(ConcurrentTaskRunner):
-    # Calls functions as workers of Dask and Celery do.
-    def __init__(self, max_workers=1):
-        super().__init__(max_workers)
-        self.call = self._call
-
-    def start(self):
-        super().start()
-        self.pool = ProcessPoolExecutor(1, get_context("fork"))
-
-    def stop(self, *, wait=True):
-        super().stop(wait=wait)
-        self.pool.shutdown()
-
-    def _call(self, *call):
-        outcome, lines = self.pool.submit(call_with_lines, pack(*call)).result()
-        show_lines(lines)
-        return unpack_outcome(outcome)
 
 def log_all(where, logger):
     logger.info("logger %s.", where)
@@ -769,7 +746,7 @@ LINES_OF = [
     "ways", [("fork", "worker"), pytest.param(("forkserver", "spawn"), marks=pytest.mark.long)], ids=" ".join
 )
 def test_each_line_of_a_process_is_recorded_once_for_its_run_and_shown_once(ways: tuple[str, ...], tmp_path: Path):
-    program = Program(tmp_path, LINES)
+    program = Program(tmp_path, WORKER + LINES)
 
     done = program.run(PATIENCE_SECONDS, ways, ORION_LOGGING_EXTRA_LOGGERS="shop,shop.db")
 

@@ -120,7 +120,8 @@ def _key(key: object) -> str | None:
 
 
 def _create(type: str, content: str, key: str | None, description: str | None) -> UUID:
-    task_run, flow_run = TaskRunContext.get(), FlowRunContext.get()
+    flow_run = FlowRunContext.known()
+    task_run = None if flow_run is None else TaskRunContext.get()
     call = create_artifact(
         key=_key(key),
         type=type,

@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from uuid import UUID
 
 from orionflow.engine import forks
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 
 _flow_run: ContextVar[FlowRunContext | None] = ContextVar("orion_flow_run", default=None)
 _task_run: ContextVar[TaskRunContext | None] = ContextVar("orion_task_run", default=None)
-_child_run: ContextVar[RunOfChild | None] = ContextVar("orion_child_run", default=None)
 _tags: ContextVar[frozenset[str]] = ContextVar("orion_tags", default=frozenset())
 
 
@@ -70,6 +69,9 @@ class Open(Protocol):
 @dataclass(kw_only=True, eq=False, repr=False)
 class FlowRunContext:
     """One attempt of a flow run, as seen by its code and its tasks."""
+
+    # Whether the attempt is in another process, which this one works for.
+    is_of_parent: ClassVar[bool] = False
 
     flow: Flow[Any, Any]
     flow_run: FlowRun
@@ -104,6 +106,8 @@ class FlowRunContext:
     # Values whose stores failed.
     unstored: Unstored | None = field(default=None, init=False)
     stopped_by: BaseException | None = field(default=None, init=False)
+    # The run, and its form for other processes.
+    packed: tuple[FlowRun, bytes] | None = field(default=None, init=False)
     _runner_started: bool = field(default=False, init=False)
     _runner_trouble: Exception | None = field(default=None, init=False)
     _warned_of_plain_calls: bool = field(default=False, init=False)
@@ -121,7 +125,8 @@ class FlowRunContext:
         self.is_repeated = self.flow_run.run_count > 1
         # The process of the run. One that user code forks numbers its calls itself, under the number of the fork.
         self._forks = forks.position()
-        self._origin = ""
+        # What all keys of this run, and those of this process, begin with.
+        self._prefix = self._origin = ""
         _contexts.add(self)
 
     @property
@@ -132,9 +137,18 @@ class FlowRunContext:
     def client(self) -> OrionClient:
         return self.api.client
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the API that this process uses knows the run. A worker may use another API than the flow."""
+        return True
+
     def next_key(self, task_key: str) -> str:
         """Return the number of earlier calls under this key in this attempt and process: `3`, or `fork1.3`."""
         return f"{self._origin}{self._count(task_key)}"
+
+    def shown_key(self, key: str) -> str:
+        """Return a number of `next_key` in the form for names of runs."""
+        return key
 
     def _count(self, key: str) -> int:
         counter = self._keys.get(key)
@@ -148,7 +162,7 @@ class FlowRunContext:
 
         Only at the fork does no other thread of the child use it.
         """
-        self._origin = f"fork{'.'.join(map(str, forks.forks_since(self._forks)))}."
+        self._origin = f"{self._prefix}fork{'.'.join(map(str, forks.forks_since(self._forks)))}."
         self._keys = {}
         self._lock = threading.Lock()
         # Kept, because pools that are collected wake the threads of the parent.
@@ -161,7 +175,7 @@ class FlowRunContext:
     @property
     def is_in_child(self) -> bool:
         """Whether calls are made by a process that user code forked. It may end at any time, by `os._exit`."""
-        return self._origin != ""
+        return self._origin != self._prefix
 
     def keep_unstored(self, failed: StorageFailed) -> None:
         """Try to store a value again when this attempt ends."""
@@ -253,13 +267,25 @@ class FlowRunContext:
     @staticmethod
     def get() -> FlowRunContext | None:
         """Return the flow run that this code belongs to, if any."""
-        return _flow_run.get()
+        found = _flow_run.get()
+        if found is None and (task_run := _task_run.get()) is not None:
+            # In a process of a task runner, it is only made for code that asks for it.
+            return task_run.flow_run
+        return found
+
+    @staticmethod
+    def known() -> FlowRunContext | None:
+        """Return the flow run that this code belongs to, if the API that this process uses knows it."""
+        found = FlowRunContext.get()
+        return found if found is not None and found.is_known else None
 
 
 class TaskRunContext:
     """One run of a task, as its code sees it."""
 
     __slots__ = ("call", "log_prints", "start_time")
+    # The run as its process sent it, in another process that calls the function.
+    of_parent: RunOfChild | None = None
 
     def __init__(self, call: TaskCall, log_prints: bool) -> None:
         self.call = call
@@ -307,9 +333,8 @@ if hasattr(os, "register_at_fork"):
 
 def run_of_parent() -> RunOfChild | None:
     """Return the run of the parent process that this code belongs to; None in runs that began in this process."""
-    run = _child_run.get()
-    # A forked process also has the contexts of the thread that forked it, which may be those of an earlier call.
-    return run if run is not None and run.around == (_flow_run.get(), _task_run.get()) else None
+    task_run = _task_run.get()
+    return None if task_run is None else task_run.of_parent
 
 
 def get_run_context() -> FlowRunContext | TaskRunContext:

@@ -83,7 +83,7 @@ def run_deployment(
         timeout=timeout,
         poll_interval=poll_interval,
     )
-    parent = FlowRunContext.get() if as_subflow else None
+    parent = FlowRunContext.known() if as_subflow else None
     run: FlowRun = drive_or_await(_within(wanted, parent) if parent else _alone(wanted))
     return run
 

@@ -86,7 +86,7 @@ def run_flow(call: FlowCall) -> Steps[State[Any]]:
 
 
 def _signals_for(call: FlowCall) -> AbstractContextManager[None]:
-    if call.parent is not None:
+    if not call.is_outermost:
         return nullcontext()
     if not _is_in_main_thread():
         return thread_signals().watched()
@@ -101,13 +101,13 @@ def _is_in_main_thread() -> bool:
 @contextmanager
 def _open_in_parent(call: FlowCall) -> Iterator[None]:
     """Register the call, so that the end of the run around it, or else of the process, ends its run as well."""
-    if call.parent is None and _is_in_main_thread():
+    if call.is_outermost and _is_in_main_thread():
         yield
         return
     coroutine = asyncio.current_task() if call.flow.is_async else None
     if call.parent is not None and coroutine is not None:
         refuse_late(call.parent)
-    going_on = roots_in_threads if call.parent is None else call.parent.open
+    going_on = roots_in_threads if call.parent is None or call.is_outermost else call.parent.open
     going_on[call] = call.hold = Hold(coroutine)
     try:
         yield

@@ -112,7 +112,7 @@ def call_flow(
 
 def _is_awaited(flow_run: FlowRunContext) -> bool:
     """Whether a coroutine called here will be awaited: in async flows, and if a loop runs in this thread."""
-    return flow_run.loop is not None or running_loop() is not None
+    return flow_run.flow.is_async or running_loop() is not None
 
 
 def call_flow_for_run(
@@ -159,7 +159,7 @@ async def _flow_state(call: FlowCall) -> State[Any]:
     try:
         return await drive_async(run_flow(call))
     except Interrupted as error:
-        if call.parent is not None:
+        if not call.is_outermost:
             raise
         # Sync code in it was interrupted. The program around it gets a cancelled coroutine, as asyncio expects.
         raise asyncio.CancelledError(error.reason) from error

@@ -67,7 +67,7 @@ def _ask(parent: FlowRunContext, subflow: Subflow, position: str, dynamic_key: s
         "flow_run_id": parent.id,
         "task_key": subflow.key,
         "dynamic_key": dynamic_key,
-        "name": f"{subflow.name}-{position}",
+        "name": f"{subflow.name}-{parent.shown_key(position)}",
         "task_version": subflow.version,
         "tags": recordable_tags(current_tags()),
     }

@@ -232,7 +232,7 @@ class FlowCall:
         self.new_run_id = uuid7()
         # The inputs before the function is called, if a later attempt of the parent may look for them.
         self.compared: Inputs | None = None
-        self.parent = FlowRunContext.get()
+        self.parent = FlowRunContext.known()
         # A nested flow gets its source from the flow around it.
         self.recorded: Recorded | None = current_source() if self.parent is None else None
         # Whether the API was asked for the run; the run, once it answered; and whether the API knows its final state.
@@ -242,6 +242,11 @@ class FlowCall:
         self.has_ended = False
         # Set before the run is created, so that it ends as well if the run around it ends at that moment.
         self.hold: Hold | None = None
+
+    @property
+    def is_outermost(self) -> bool:
+        """Whether no flow run around it is in this process."""
+        return self.parent is None or self.parent.is_of_parent
 
     @property
     def name(self) -> str:

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from orionflow import tracing
 from orionflow.code.sources import is_decorated
-from orionflow.context import FlowRunContext, TaskRunContext, get_run_context, run_of_parent
+from orionflow.context import FlowRunContext, TaskRunContext, get_run_context
 from orionflow.logging.handlers import REPORTED_BY_PARENT, ApiHandler, ConsoleFormatter, ConsoleHandler
 from orionflow.settings import current_settings
 
@@ -82,12 +82,12 @@ def get_run_logger(context: FlowRunContext | TaskRunContext | None = None, **ext
     Raises `MissingContext` outside of flows and tasks. In a function that a test calls directly, such as `load.fn(…)`,
     it returns a logger without a run.
     """
-    if context is None and (child := run_of_parent()) is not None:
-        return logger_of_child(child, **extra)
     found = context or TaskRunContext.get() or FlowRunContext.get() or _bare_call() or get_run_context()
     if isinstance(found, str):
         return RunLogger(logging.getLogger(TASK_RUNS), {"run_label": f"{found} - ", **extra})
     if isinstance(found, TaskRunContext):
+        if found.of_parent is not None:
+            return logger_of_child(found.of_parent, **extra)
         call = found.call
         return task_run_logger(call.flow_run, call.id, call.name, call.task.name, **extra)
     return flow_run_logger(found, **extra)
@@ -107,7 +107,7 @@ def _bare_call() -> str | None:
 
 def current_logger() -> RunLogger | logging.Logger:
     """Return the logger of the run that this code belongs to; outside of runs Orion's own logger."""
-    if run_of_parent() or TaskRunContext.get() or FlowRunContext.get():
+    if TaskRunContext.get() or FlowRunContext.get():
         return get_run_logger()
     return logging.getLogger(ROOT)
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from orionflow.context import FlowRunContext, TaskRunContext, run_of_parent
+from orionflow.context import FlowRunContext, TaskRunContext
 from orionflow.logging import get_run_logger
 
 _lock = threading.Lock()
@@ -62,7 +62,7 @@ def prints_logged(wanted: bool) -> Iterator[None]:
 def _print_or_log(
     *values: Any, sep: str | None = " ", end: str | None = "\n", file: Any = None, flush: bool = False
 ) -> None:
-    context = run_of_parent() or TaskRunContext.get() or FlowRunContext.get()
+    context = TaskRunContext.get() or FlowRunContext.get()
     if context is None or not context.log_prints or is_redirected(file):
         _print(*values, sep=sep, end=end, file=file, flush=flush)
         return

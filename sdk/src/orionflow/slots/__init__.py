@@ -171,7 +171,8 @@ def _pause(asked: float) -> float:
 
 
 def _lease(names: tuple[str, ...], slots: int) -> Call[list[TakenLimit]]:
-    flow_run, task_run, attempt = FlowRunContext.get(), TaskRunContext.get(), current_attempt()
+    flow_run, attempt = FlowRunContext.known(), current_attempt()
+    task_run = None if flow_run is None else TaskRunContext.get()
     mine = attempt is not None and flow_run is not None and attempt.flow_run_id == flow_run.id
     return take_slots(
         names,

@@ -9,7 +9,7 @@ import sys
 import threading
 import traceback
 from collections.abc import AsyncIterable, Callable, Mapping, Sequence
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from multiprocessing.util import Finalize
 from typing import Any
 from uuid import UUID
@@ -63,8 +63,13 @@ class RunOfChild:
     traceparent: str | None = None
     # Loggers whose lines belong to the run, too.
     extra_loggers: tuple[str, ...] = ()
-    # The flow run and task run in the context where the child begins with the call.
-    around: tuple[Any, Any] = (None, None)
+    # Its flow run, as `packed_flow_run` returns it.
+    flow_run = b""
+    dynamic_key = ""
+    run_count = 1
+    tags: frozenset[str] = frozenset()
+    # The tags of runs that its function creates.
+    tags_inside: frozenset[str] = frozenset()
 
     def __init__(self, flow_run_id: UUID, task_run_id: UUID, names: dict[str, Any], log_prints: bool) -> None:
         self.flow_run_id = flow_run_id
@@ -74,8 +79,9 @@ class RunOfChild:
 
 
 def _present_run() -> RunOfChild | None:
-    from orionflow.context import TaskRunContext
+    from orionflow.context import TaskRunContext, current_tags
     from orionflow.settings import current_settings
+    from orionflow.task_runners.runs_of_parent import packed_flow_run
 
     context = TaskRunContext.get()
     if context is None:
@@ -83,6 +89,8 @@ def _present_run() -> RunOfChild | None:
     call = context.call
     names = {"flow": call.flow_run.flow.name, "flow_run": call.flow_run.flow_run.name, "task": call.task.name}
     run = RunOfChild(call.flow_run.id, call.id, {**names, "task_run": call.name}, context.log_prints)
+    run.flow_run, run.dynamic_key, run.run_count = packed_flow_run(call.flow_run), call.dynamic_key, call.run_count
+    run.tags, run.tags_inside = call.tags, current_tags()
     settings = current_settings()
     if settings.logging_extra_loggers and settings.logging_to_api:
         run.extra_loggers = settings.logging_extra_loggers
@@ -102,15 +110,26 @@ def call_in_child(payload: bytes) -> bytes:
         if folders:
             know_folders(folders)
         with ParentContinues():
-            outcome: tuple[str, Any, str] = ("returned", _call(fn, args, kwargs, seconds, run), "")
+            # What a function sets in its context is not there for the next one.
+            value = copy_context().run(_call, fn, args, kwargs, seconds, run)
+            outcome: tuple[str, Any, str] = ("returned", value, "")
     except LeftByChild as left:
         # It would send the outcome in its parent's place, and wait for more calls.
         exit_child(left.reason)
     except LimitReached:
         outcome = ("time up", None, "")
-    except Exception as error:
+    except BaseException as error:
+        if not isinstance(error, Exception) and not _ends_runs(error):
+            raise
         outcome = ("raised", error, traceback.format_exc())
     return _packed(outcome)
+
+
+def _ends_runs(error: BaseException) -> bool:
+    """Whether a flow that the function called ends for a reason that ends the runs around it as well."""
+    # Loaded by the first run.
+    commands = sys.modules.get("orionflow.engine.commands")
+    return commands is not None and isinstance(error, commands.Stopped)
 
 
 def _deliver(*, ends: bool) -> None:
@@ -140,7 +159,7 @@ def _call(fn: Any, args: Any, kwargs: Any, seconds: float | None, run: RunOfChil
 
     if (lines := _collected.get()) is not None:
         lines.run = run
-    with working_for(run):
+    with working_for(run, fn, args, kwargs):
         return call() if seconds is None else limited(call, seconds)
 
 
@@ -321,7 +340,7 @@ class _Collector:
         # A thread may have the context of a call that has ended.
         if lines is None or id(lines) not in _open:
             lines = _lines_of_run(line)
-        elif (flow_run := FlowRunContext.get()) is not None and run_of_parent() is None:
+        elif run_of_parent() is None and (flow_run := FlowRunContext.get()) is not None:
             lines.begun.add(flow_run.id)
         if lines is not None:
             lines.append(line)

@@ -1,35 +1,41 @@
-"""The run that a child process works for: its logger, its prints and its token."""
+"""The context of the run that a child process works for: its logger, its prints, its tags and its token."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 from orionflow import context as contexts
 from orionflow.logging import ROOT, is_shipping, ship_to
 from orionflow.logging.prints import prints_logged
 from orionflow.settings.stored_keys import token_of_caller
 from orionflow.task_runners.child import ExtraHandler, RunOfChild, ShippingHandler
+from orionflow.task_runners.runs_of_parent import TaskRunOfParent
 
 
 @contextmanager
-def working_for(run: RunOfChild | None) -> Iterator[None]:
-    """Send lines of the run's logger and, if wanted, of `print` to the parent during this block."""
+def working_for(
+    run: RunOfChild | None, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Iterator[None]:
+    """Let code in this block belong to the run, and send lines of its logger and, if wanted, of `print` to the parent.
+
+    The caller gives each call a context of its own. Whether the process was forked makes no difference: what it has
+    from the thread that forked it, for an earlier call, is put aside.
+    """
+    contexts._flow_run.set(None)
+    contexts._task_run.set(None if run is None else TaskRunOfParent(run, fn, args, kwargs))
+    contexts._tags.set(frozenset() if run is None else run.tags_inside)
     if run is None:
         yield
         return
+    token_of_caller.set(run.token)
     _ship_logs(run.extra_loggers)
-    run.around = contexts._flow_run.get(), contexts._task_run.get()
     around = below(run.traceparent) if run.traceparent else nullcontext()
     printing = prints_logged(True) if run.log_prints else nullcontext()
-    token, speaking = contexts._child_run.set(run), token_of_caller.set(run.token)
-    try:
-        with around, printing:
-            yield
-    finally:
-        contexts._child_run.reset(token)
-        token_of_caller.reset(speaking)
+    with around, printing:
+        yield
 
 
 @contextmanager

@@ -40,8 +40,8 @@ class ProcessTaskRunner(ConcurrentTaskRunner):
     - `start_method`: how they start: `"spawn"` (default), `"forkserver"` or `"fork"`.
 
     Functions, arguments and results must be picklable. The script must call its flow under `if __name__ ==
-    "__main__":`, as always with Python's multiprocessing. `get_run_logger()` and `print` work as usual; other parts of
-    the run's context are not available.
+    "__main__":`, as always with Python's multiprocessing. Functions know their run as in threads, however their process
+    has started.
     """
 
     def __init__(self, max_workers: int | None = None, start_method: str = "spawn") -> None:
