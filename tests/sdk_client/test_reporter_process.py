@@ -6,12 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+from contextvars import Context
 from pathlib import Path
 
 import pytest
 
 from orionflow.reporting import close_reporters, get_reporter
+from orionflow.reporting.current import close_reporters_of
 from orionflow.settings import override_settings
+from orionflow.settings.stored_keys import token_of_caller
 from tests import warm
 from tests.printed import read_line
 from tests.sdk_client.reports import ids_of, step, wait_for
@@ -164,3 +167,23 @@ def test_there_is_one_reporter_for_an_api_and_a_new_one_after_it_was_closed(serv
     assert first is again
     assert later is not first
     assert server.order == ids_of([item])
+
+
+def test_what_a_worker_reports_is_sent_with_the_token_of_its_run(server: ScriptedServer):
+    def report(token: str) -> None:
+        token_of_caller.set(token)
+        get_reporter().stream(step())
+        get_reporter().drain()
+
+    with override_settings(api_url=server.url):
+        for token in ("first", "second"):
+            Context().run(report, token)
+        close_reporters_of("first")
+        Context().run(report, "first")
+        close_reporters()
+
+    assert [seen.headers["authorization"] for seen in server.batches()] == [
+        "Bearer first",
+        "Bearer second",
+        "Bearer first",
+    ]

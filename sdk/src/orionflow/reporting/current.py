@@ -1,4 +1,7 @@
-"""The reporter of this process: one for each API, closed at exit, never shared with a forked child."""
+"""The reporter of this process: one for each API, closed at exit, never shared with a forked child.
+
+A worker that calls functions of several flow runs has one for the token of each of them.
+"""
 
 from __future__ import annotations
 
@@ -20,23 +23,24 @@ from orionflow.reporting.items import ERROR, NOTHING
 from orionflow.reporting.reporter import Reporter
 from orionflow.reporting.spool import Leftover, leftovers, spool_folder
 from orionflow.settings import current_settings
+from orionflow.settings.stored_keys import token_of_caller
 
 logger = logging.getLogger("orionflow.reporting")
 
 # Protects `_reporters`, and lets only one thread create the reporter of an API.
 _lock = threading.Lock()
-_reporters: dict[tuple[str, Path], Reporter] = {}
+_reporters: dict[tuple[str, Path, str | None], Reporter] = {}
 
 
 def get_reporter(client: OrionClient | None = None) -> Reporter:
     """Return the reporter of this process for the API of the client, or else of the settings."""
     settings = current_settings()
     api_url = client.api_url if client else without_credentials(settings.api_url or EPHEMERAL_URL)[0]
+    key = api_url, settings.home, token_of_caller.get()
     with _lock:
-        reporter = _reporters.get((api_url, settings.home))
+        reporter = _reporters.get(key)
         if reporter is None:
-            reporter = Reporter(client, settings=settings)
-            _reporters[api_url, settings.home] = reporter
+            reporter = _reporters[key] = Reporter(client, settings=settings)
             _replay_in_background(reporter.client, settings.home)
         return reporter
 
@@ -49,6 +53,15 @@ def close_reporters(timeout: float | None = None) -> None:
     # Without the lock, as delivery may take long: a flow that still runs gets a new reporter in the meantime.
     for reporter in reporters:
         reporter.close(timeout)
+
+
+def close_reporters_of(token: str) -> None:
+    """Close the reporters for the token of a run, when no call for it is left in this worker."""
+    with _lock:
+        closed = [_reporters.pop(key) for key in list(_reporters) if key[2] == token]
+    for reporter in closed:
+        # What could not be delivered yet stays in the file that it was written to.
+        reporter.close(0.0)
 
 
 def keep_reports(seconds: float) -> None:

@@ -383,7 +383,16 @@ def call_with_lines(payload: bytes) -> tuple[bytes, list[logging.LogRecord]]:
         del _open[id(lines)]
     # The process may be killed from now on.
     _deliver(ends=False)
+    _forget_token(lines.run)
     return outcome, list(lines)
+
+
+def _forget_token(run: RunOfChild | None) -> None:
+    """Close what reports with the token of a run, unless another call for this run goes on."""
+    if run is None or run.token is None or (current := sys.modules.get("orionflow.reporting.current")) is None:
+        return
+    if all(lines.run is None or lines.run.token != run.token for lines in list(_open.values())):
+        current.close_reporters_of(run.token)
 
 
 def show_lines(lines: Sequence[logging.LogRecord]) -> None:
