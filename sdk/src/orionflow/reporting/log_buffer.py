@@ -91,12 +91,6 @@ class LogBuffer:
         gaps = [gap_line(count, runs, datetime.now(UTC)) for runs, count in lost.items()]
         return important, gaps, sum(lost.values())
 
-    def lose(self, lines: list[LogLine]) -> None:
-        """Count lines that the API refused, to report them as a gap."""
-        for line in lines:
-            runs = (line.flow_run_id, line.task_run_id)
-            self._lost[runs] = self._lost.get(runs, 0) + 1
-
 
 def gap_line(count: int, runs: Runs, when: datetime) -> LogLine:
     what = "1 log line was" if count == 1 else f"{count} log lines were"
