@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Generic, TypeVar
 from uuid import UUID
 
-from django.db import OperationalError
+from django.db import IntegrityError, OperationalError, transaction
 
 from orchestration.outages import is_outage
 from orchestration.transactions import is_disk_full
@@ -36,8 +36,31 @@ class FirstError:
         except Exception as error:
             if concerns_every_row(error):
                 raise
-            logger.warning("%s: %s: %s", row, type(error).__name__, error)
-            self._first = self._first or error
+            self._keep(row, error)
+
+    @contextmanager
+    def of_one_in_transaction(self, row: str) -> Iterator[None]:
+        """Keep an error that is raised inside, and undo what was written for this row alone.
+
+        A conflict with another transaction is raised, as the caller repeats the whole transaction.
+        """
+        try:
+            with transaction.atomic():
+                yield
+        except (OperationalError, IntegrityError):
+            raise
+        except Exception as error:
+            if concerns_every_row(error):
+                raise
+            self._keep(row, error)
+
+    def _keep(self, row: str, error: Exception) -> None:
+        logger.warning("%s: %s: %s", row, type(error).__name__, error)
+        self._first = self._first or error
+
+    @property
+    def is_any(self) -> bool:
+        return self._first is not None
 
     def raise_any(self) -> None:
         """Raise the first error, after all rows had their turn."""

@@ -8,13 +8,14 @@ import pytest
 from django.db import InternalError, OperationalError
 
 from deployments.dispatch.services import lateness
+from deployments.dispatch.services.attempt_exit import Cause, release_by_force
 from deployments.dispatch.services.dead_processes import cancel_unserved_runs, crash_runs_of_dead_processes
 from deployments.dispatch.services.lateness import mark_late_runs
 from orchestration.one_by_one import Turns, work_on_each
 from orchestration.services import propose_flow_run_state
 from orion_site.services import registry
 from runs.bulk_actions import services as bulk_actions
-from runs.models import BulkAction, FlowRun, FlowRunState, Problem, TaskRunState
+from runs.models import BulkAction, FlowRun, FlowRunState, Problem, TaskRun, TaskRunState
 from runs.problems.services import mending
 from runs.upkeep import clean_up_cancelled, fail_expired_pauses
 from tests.factories import NOON, later, make_flow_run, make_state, make_task_run, state_of
@@ -28,6 +29,11 @@ def broken(run: FlowRun) -> FlowRun:
     state = FlowRunState.objects.get(flow_run=run, pk=run.state_id)
     FlowRunState.objects.filter(pk=state.pk).update(details={**state.details, "scheduled_time": "never"})
     return run
+
+
+def broken_task(run: TaskRun) -> None:
+    state = TaskRunState.objects.get(pk=run.state_id)
+    TaskRunState.objects.filter(pk=state.pk).update(details={**state.details, "scheduled_time": "never"})
 
 
 def cancelled_parent() -> FlowRun:
@@ -114,6 +120,35 @@ def test_other_runs_of_dead_processes_crash():
     assert (state_of(other), state_of(left_open)) == ("CRASHED", "CRASHED")
 
 
+def open_below(run: FlowRun) -> tuple[list[FlowRun], list[TaskRun]]:
+    """Make runs below a run. The first of each kind cannot be read."""
+    nested = [make_flow_run("RUNNING", parent_task_run_id=make_task_run("RUNNING", flow_run=run).pk) for _ in range(2)]
+    broken(nested[0])
+    tasks = [make_task_run(make_state("SCHEDULED", scheduled_time=NOON), flow_run=run) for _ in range(2)]
+    broken_task(tasks[0])
+    return nested, tasks
+
+
+def test_a_run_of_a_dead_process_crashes_though_runs_below_it_are_broken():
+    run = make_flow_run("RUNNING", process=PROCESS)
+    nested, tasks = open_below(run)
+
+    with pytest.raises(ValueError, match="never"):
+        crash_runs_of_dead_processes(later(60), is_gone=lambda process, seen_at: True)
+
+    assert [state_of(one) for one in (run, nested[1], tasks[1])] == ["CRASHED"] * 3
+
+
+def test_an_attempt_is_settled_though_runs_below_it_are_broken():
+    run = make_flow_run("RUNNING")
+    nested, tasks = open_below(run)
+
+    state = release_by_force(run_id=run.pk, cause=Cause("Released.", "operator"), now=later(1))
+
+    assert state is not None
+    assert [state_of(one) for one in (run, nested[1], tasks[1])] == ["CRASHED"] * 3
+
+
 def test_other_runs_below_cancelled_ones_are_cancelled():
     below = [make_task_run("RUNNING", flow_run=cancelled_parent()) for _ in range(2)]
     nested = [make_flow_run("RUNNING", parent_task_run_id=one.pk) for one in below]
@@ -128,9 +163,7 @@ def test_other_runs_below_cancelled_ones_are_cancelled():
 
 def test_other_task_runs_of_a_cancelled_run_are_cancelled():
     run = cancelled_parent()
-    odd = make_task_run(make_state("SCHEDULED", scheduled_time=NOON), flow_run=run)
-    state = TaskRunState.objects.get(pk=odd.state_id)
-    TaskRunState.objects.filter(pk=state.pk).update(details={**state.details, "scheduled_time": "never"})
+    broken_task(make_task_run(make_state("SCHEDULED", scheduled_time=NOON), flow_run=run))
     others = [make_task_run("RUNNING", flow_run=run) for _ in range(2)]
 
     with pytest.raises(ValueError, match="never"):

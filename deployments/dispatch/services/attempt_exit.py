@@ -7,7 +7,7 @@ run crashes, or waits for its next crash retry. Its open task runs and nested fl
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -22,6 +22,7 @@ from orchestration.core.bookkeeping import is_out_of_process
 from orchestration.core.policies import OUT_OF_TOUCH_FLOW, Policy
 from orchestration.core.states import State, StateType, cancelled, crashed, scheduled
 from orchestration.errors import FlowRunNotFound, RunLost
+from orchestration.one_by_one import FirstError
 from orchestration.services import propose
 from orchestration.stored import StoredRun, locked_run
 from orchestration.tables import FLOW_RUNS
@@ -203,23 +204,42 @@ def _settle(
     return outcome.state
 
 
-def close_orphans(flow_run_id: UUID, *, end: Callable[[str], State], cause: Cause, now: datetime) -> None:
+def close_orphans(
+    flow_run_id: UUID, *, end: Callable[[str], State], cause: Cause, now: datetime, errors: FirstError | None = None
+) -> FirstError:
     """Close the task runs and nested flow runs that a process left open, in the state that `end` makes from a message.
 
     Call it in the transaction that ends the attempt, because a new attempt may open the same task runs right
-    afterwards. Nested runs of a deployment are executed by their own agents, and continue.
+    afterwards. Nested runs of a deployment are executed by their own agents, and continue. A run that cannot be closed,
+    as its record cannot be read, stays open: its error is logged and returned, and does not keep the attempt from its
+    end.
     """
+    errors = errors or FirstError()
     nested = FlowRun.objects.unfinished().filter(parent_task_run__flow_run=flow_run_id, deployment_id__isnull=True)
     for nested_id in list(nested.order_by("pk").values_list("pk", flat=True)):
         state = end(f"The run that it is nested in is gone. {cause.message}")
-        propose(FLOW_RUNS, nested_id, Proposal(state, now, force=True, author=cause.author, new_attempt=True))
-        close_orphans(nested_id, end=end, cause=cause, now=now)
+        with errors.of_one_in_transaction(f"Flow run {nested_id}"):
+            propose(FLOW_RUNS, nested_id, Proposal(state, now, force=True, author=cause.author, new_attempt=True))
+        close_orphans(nested_id, end=end, cause=cause, now=now, errors=errors)
     state = end(f"Its flow run is gone. {cause.message}")
     open_ones = TaskRun.objects.unfinished().filter(flow_run=flow_run_id)
     executed_elsewhere = open_ones.filter(child_flow_runs__deployment_id__isnull=False).values("pk")
     ids = list(open_ones.exclude(pk__in=executed_elsewhere).order_by("pk").values_list("pk", flat=True))
     for start in range(0, len(ids), TASK_RUNS_AT_ONCE):
-        items = [
-            TaskRunTransition(run_id, None, state, force=True) for run_id in ids[start : start + TASK_RUNS_AT_ONCE]
-        ]
+        _close_task_runs(ids[start : start + TASK_RUNS_AT_ONCE], state, cause, now, errors)
+    return errors
+
+
+def _close_task_runs(run_ids: Sequence[UUID], state: State, cause: Cause, now: datetime, errors: FirstError) -> None:
+    """Close task runs together, or one by one if that fails."""
+    together = FirstError()
+    # They have a savepoint of their own.
+    with together.of_one(f"Task runs from {run_ids[0]}"):
+        items = [TaskRunTransition(run_id, None, state, force=True) for run_id in run_ids]
         apply_task_run_transitions(items=items, now=now, sent_at=None, author=cause.author)
+    if not together.is_any:
+        return
+    for run_id in run_ids:
+        with errors.of_one_in_transaction(f"Task run {run_id}"):
+            item = TaskRunTransition(run_id, None, state, force=True)
+            apply_task_run_transitions(items=[item], now=now, sent_at=None, author=cause.author)

@@ -130,8 +130,11 @@ def _ended_before_their_task_runs(made_after: datetime | None) -> list[Executed]
 def _crash_task_runs(run_id: UUID, process: str, now: datetime) -> None:
     with write_transaction():
         # Lock the run: a new attempt may have started meanwhile, and continues with the task runs.
-        if FlowRun.objects.select_for_update().filter(pk=run_id, state_type__in=in_order(TERMINAL)).exists():
-            close_orphans(run_id, end=crashed, cause=Cause(_describe(process), CRASH_DETECTION), now=now)
+        if not FlowRun.objects.select_for_update().filter(pk=run_id, state_type__in=in_order(TERMINAL)).exists():
+            return
+        errors = close_orphans(run_id, end=crashed, cause=Cause(_describe(process), CRASH_DETECTION), now=now)
+    # After the commit, which closes all others.
+    errors.raise_any()
 
 
 @repeated_on_conflict
@@ -150,8 +153,10 @@ def _crash(run_id: UUID, process: str, now: datetime) -> bool:
         # By force, because no agent could execute a run that a crash retry would leave waiting.
         proposal = Proposal(end(cause.message), now, force=True, author=cause.author, new_attempt=True)
         outcome = propose(FLOW_RUNS, run_id, proposal)
-        close_orphans(run_id, end=end, cause=cause, now=now)
-        return outcome.written
+        errors = close_orphans(run_id, end=end, cause=cause, now=now)
+    # After the commit, which closes all others.
+    errors.raise_any()
+    return outcome.written
 
 
 def _describe(process: str) -> str:
