@@ -18,8 +18,9 @@ distinguishable from others.
 SIGINT raises KeyboardInterrupt, and step 2 is the same. Under `asyncio.run`, which cancels its main task instead, steps
 3 and 4 follow. If it is still postponed when the runs have ended, the program gets it then.
 
-Two neighbours complete this: `lost_signals` sends a signal again that Python noted as the main thread began to block,
-and `thread_signals` ends runs in other threads, from which no handler can be set.
+Three neighbours complete this: `lost_signals` sends a signal again that Python noted as the main thread began to block,
+`thread_signals` ends runs in other threads, from which no handler can be set, and `signals_at_forks` keeps signals
+during a fork and sets the handlers of the child.
 """
 
 from __future__ import annotations
@@ -48,9 +49,9 @@ from orionflow.engine.crashes import (
     note_signal,
 )
 from orionflow.engine.event_loops import is_held_up
-from orionflow.engine.interruption import RETRY_AFTER, Postponed, Reason, forking, interruption, is_within
+from orionflow.engine.interruption import RETRY_AFTER, Postponed, Reason, interruption, is_within
 from orionflow.engine.last_reports import in_time, keep_in_time, report_last
-from orionflow.engine.lost_signals import LostSignals
+from orionflow.engine.signals_at_forks import SignalsAtForks
 from orionflow.engine.thread_signals import thread_signals
 from orionflow.reporting.current import has_reported
 
@@ -61,8 +62,6 @@ UNTIL_KILLED = 7.0
 # Seconds in which the thread that kills the process may report the ends of its runs, and then what else waits.
 UNTIL_ABANDONED = 2.0
 UNTIL_KEPT = 0.5
-# Signals with handlers of Orion while flows run in the main thread.
-FOLLOWED = (signal.SIGINT, *END_SIGNALS)
 ASKED_IN_VAIN = Reason("The process of the run was asked to end, did not, and was killed.")
 
 
@@ -96,7 +95,7 @@ def signals_as_exceptions(root: Root) -> Iterator[None]:
 
 def follow_in_child() -> None:
     """Let SIGTERM and SIGHUP end the runs that this process records, if user code forked it in a run."""
-    _signals.follow_in_child()
+    _signals.forks.follow_in_child()
 
 
 _ending = 0
@@ -131,58 +130,24 @@ class _Signals:
         self._own: set[int] = set()
         # Signals with a thread that insists on them.
         self._insisted: set[int] = set()
-        self._lost = self._listener()
+        handlers: dict[int, Callable[..., Any]] = dict.fromkeys(END_SIGNALS, self._terminate)
+        handlers[signal.SIGINT] = self._interrupt
+        self.forks = SignalsAtForks(handlers, self._send_after_fork)
         # In a forked process, the runs of its parent in which it was forked.
         self._inherited: list[Root] = []
-        # There, the signals whose handlers are installed when it first records anything.
-        self._resting: set[int] = set()
-        # During a fork, the handlers that `_keep` stands for, and the signals that came, by the process that got them.
-        self._set_aside: dict[int, Any] = {}
-        self._kept: dict[int, set[int]] = {}
-        # The signals that a forking thread blocked before.
-        self._masks = threading.local()
-
-    def _listener(self) -> LostSignals:
-        handlers = {**dict.fromkeys(END_SIGNALS, self._terminate), signal.SIGINT: self._interrupt}
-        return LostSignals(handlers, self._keep)
 
     def before_fork(self) -> None:
-        """Keep signals until after the fork.
+        self.forks.before(blocks=bool(self._before))
 
-        Python drops exceptions that are raised in functions which it calls around a fork. Some of them wait, as for
-        what other threads write to SQLite.
-        """
-        forking.add(threading.get_ident())
-        if threading.current_thread() is threading.main_thread():
-            for number in FOLLOWED:
-                if signal.getsignal(number) in (signal.default_int_handler, self._terminate, self._interrupt):
-                    self._set_aside[number] = signal.signal(number, self._keep)
-        if self._before:
-            # One that is sent to the child would come here as well: the child has the socket of `lost_signals`.
-            self._masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, FOLLOWED)
+    def forget_in_child(self) -> None:
+        global _ending
+        _ending = 0
+        self._inherited = list(self._roots)
+        self.forks.in_child()
 
-    def _unblock(self) -> None:
-        before = self._masks.__dict__.pop("before", None)
-        if before is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-    def after_fork(self) -> None:
-        """Send the signals that came again, in a moment: an exception that is raised here is dropped as well."""
-        try:
-            self._unblock()
-            if threading.current_thread() is threading.main_thread():
-                self._restore()
-                self._follow_kept()
-        finally:
-            forking.discard(threading.get_ident())
-
-    def _follow_kept(self) -> None:
-        # A child also has those of its parent, which are not its own.
-        kept = self._kept.pop(os.getpid(), None)
-        self._kept.clear()
-        if kept:
-            self._timed |= kept
-            self._in_a_thread(threading.Thread(target=self._send_kept, args=(kept,), name="orion-kept-signals"), kept)
+    def _send_after_fork(self, kept: set[int]) -> None:
+        self._timed |= kept
+        self._in_a_thread(threading.Thread(target=self._send_kept, args=(kept,), name="orion-kept-signals"), kept)
 
     def _send_kept(self, kept: set[int]) -> None:
         # The main thread leaves this module before it returns from the fork.
@@ -191,54 +156,8 @@ class _Signals:
         for number in kept:
             self._send_postponed(number)
 
-    def _keep(self, number: int, frame: FrameType | None) -> None:
-        self._lost.handled(number)
-        self._kept.setdefault(os.getpid(), set()).add(number)
-
-    def _restore(self) -> None:
-        while self._set_aside:
-            signal.signal(*self._set_aside.popitem())
-
-    def forget_in_child(self) -> None:
-        """Forget the parent's listener and signals in a forked child, which has no listening thread."""
-        global _ending
-        try:
-            _ending = 0
-            self._inherited = list(self._roots)
-            self._lost.stop()
-            self._lost = self._listener()
-            self._restore()
-            self._rest_in_child()
-            self._unblock()
-            self._follow_kept()
-        finally:
-            forking.clear()
-
-    def _rest_in_child(self) -> None:
-        """Restore the default actions in a forked child, until it records anything itself.
-
-        Programs terminate their processes, as a pool does with its workers. A handler is not called while the main
-        thread waits for a lock, and this needs a thread that sends the signal again, which a child that becomes a
-        daemon or enters a namespace must not have.
-        """
-        for number in END_SIGNALS:
-            if signal.getsignal(number) == self._terminate:
-                signal.signal(number, signal.SIG_DFL)
-                self._resting.add(number)
-
-    def follow_in_child(self) -> None:
-        """Install the handlers in a forked child that begins to record. Only its main thread can."""
-        if not self._resting or threading.current_thread() is not threading.main_thread():
-            return
-        for number in self._resting:
-            # The program of the child may have installed a handler of its own.
-            if signal.getsignal(number) is signal.SIG_DFL:
-                signal.signal(number, self._terminate)
-        self._resting.clear()
-        self._lost.listen()
-
     def begin(self, root: Root) -> None:
-        self.follow_in_child()
+        self.forks.follow_in_child()
         self._roots.append(root)
         if len(self._roots) > 1:
             return
@@ -255,7 +174,7 @@ class _Signals:
             signal.signal(signal.SIGINT, self._interrupt)
         note_handlers(follows_terminal=HUNG_UP in self._before)
         if self._before:
-            self._lost.listen()
+            self.forks.lost.listen()
 
     def end(self, root: Root) -> None:
         if root in self._roots:
@@ -266,7 +185,7 @@ class _Signals:
         note_keyboard(False)
         self._unraised.clear()
         self._own.clear()
-        self._lost.stop()
+        self.forks.lost.stop()
         with thread_signals().set_aside():
             for number in END_SIGNALS:
                 if number in self._before:
@@ -301,7 +220,7 @@ class _Signals:
             os.kill(os.getpid(), number)
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
-        self._lost.handled(number)
+        self.forks.lost.handled(number)
         if self._inherited and self._roots == self._inherited and not has_reported():
             # Nothing is to be recorded. Programs terminate their processes, as a pool of multiprocessing does at its
             # end, and an exception would be printed and change the exit code.
@@ -333,7 +252,7 @@ class _Signals:
             raise Terminated
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        self._lost.handled(number)
+        self.forks.lost.handled(number)
         if not self._roots:
             # `end` has not restored the handlers yet, and sends the signal then.
             self._timed.add(number)
@@ -372,7 +291,7 @@ class _Signals:
         except RuntimeError:
             # The process may not start threads at the moment.
             for number in numbers:
-                if self._lost.send_again(number):
+                if self.forks.lost.send_again(number):
                     self._timed.discard(number)
                     self._own.add(number)
 
@@ -432,5 +351,5 @@ _signals = _Signals()
 if hasattr(os, "register_at_fork"):
     # Registered after those of modules imported above, so called before and after theirs.
     os.register_at_fork(
-        before=_signals.before_fork, after_in_parent=_signals.after_fork, after_in_child=_signals.forget_in_child
+        before=_signals.before_fork, after_in_parent=_signals.forks.in_parent, after_in_child=_signals.forget_in_child
     )
