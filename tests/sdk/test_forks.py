@@ -411,6 +411,45 @@ def test_the_run_of_a_forked_process_that_is_terminated_has_crashed(tmp_path: Pa
     assert made == [("Crashed",)]
 
 
+STUBBORN = """
+import os, signal, time
+from orionflow import flow, task
+
+@task
+def noted():
+    return 1
+
+@flow
+def outer():
+    child = os.fork()
+    if child == 0:
+        noted()
+        open("noted", "w").close()
+        while True:
+            try:
+                time.sleep(3600)
+            except BaseException:
+                pass
+    while not os.path.exists("noted"):
+        time.sleep(0.01)
+    os.kill(child, signal.SIGTERM)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+os.chdir(os.path.dirname(__file__))
+print(outer(), flush=True)
+"""
+
+
+@pytest.mark.long
+def test_a_forked_process_that_is_killed_as_it_ignores_sigterm_ends_no_run_of_its_parent(tmp_path: Path):
+    program = Program(tmp_path, STUBBORN)
+
+    done = program.run(timeout=60)
+
+    assert done.stdout.split() == [str(-signal.SIGKILL)], done.stderr
+    assert program.flow_run()[0] == "Completed"
+
+
 TERMINATED_UNNOTICED = """
 import multiprocessing, signal, threading, time
 from orionflow import flow, task

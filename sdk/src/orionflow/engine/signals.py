@@ -337,7 +337,8 @@ class _Signals:
 
     def _abandon_roots(self) -> None:
         for root in list(self._roots):
-            if not root.is_ending():
+            # Those that a forked process inherited go on in its parent.
+            if root not in self._inherited and not root.is_ending():
                 root.abandon(ASKED_IN_VAIN)
 
 
