@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from orionflow.flows import Flow as Flow
     from orionflow.flows import flow as flow
     from orionflow.futures import Future as Future
-    from orionflow.futures import as_completed as as_completed
-    from orionflow.futures import wait as wait
     from orionflow.input import RunInput as RunInput
     from orionflow.input import receive_input as receive_input
     from orionflow.input import send_input as send_input
@@ -45,6 +43,8 @@ if TYPE_CHECKING:
     from orionflow.tasks import Task as Task
     from orionflow.tasks import task as task
     from orionflow.variables import Variable as Variable
+    from orionflow.waiting import as_completed as as_completed
+    from orionflow.waiting import wait as wait
 
 _HOME_OF = {
     "AsyncOrionClient": "client",
@@ -58,7 +58,7 @@ _HOME_OF = {
     "Task": "tasks",
     "Variable": "variables",
     "allow_failure": "annotations",
-    "as_completed": "futures",
+    "as_completed": "waiting",
     "concurrency": "slots",
     "create_link_artifact": "artifacts",
     "create_markdown_artifact": "artifacts",
@@ -81,7 +81,7 @@ _HOME_OF = {
     "task": "tasks",
     "task_input_hash": "caching",
     "unmapped": "annotations",
-    "wait": "futures",
+    "wait": "waiting",
 }
 _MODULES = frozenset({"deployments", "input", "runtime", "states", "storage", "task_runners", "testing", "variables"})
 
