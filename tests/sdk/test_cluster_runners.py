@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from orionflow import flow, get_run_logger, task
+from orionflow import flow, get_run_context, get_run_logger, runtime, task
 from orionflow.task_runners import DaskTaskRunner, RayTaskRunner, TaskRunner
 from orionflow.testing import Isolated, isolated, logs_of, task_runs_of
 
@@ -128,6 +129,32 @@ def test_log_lines_and_prints_come_back(runner: TaskRunner):
     state = outer(return_state=True)
 
     assert {"logged far away", "printed far away"} <= {line.message for line in logs_of(state)}
+
+
+@task(log_prints=True)
+def introduced(number: int) -> tuple[str | None, Any]:
+    logger = get_run_logger()
+    logger.info("logged %s", number)
+    print("printed", number)
+    thread = threading.Thread(target=logger.info, args=("from a thread %s", number))
+    thread.start()
+    thread.join()
+    return runtime.task_run.name, get_run_context().id
+
+
+def test_functions_and_their_lines_belong_to_their_own_run(runner: TaskRunner):
+    @flow(task_runner=runner)
+    def outer() -> list[tuple[str | None, Any]]:
+        one_by_one = [introduced.submit(number).result() for number in range(2)]
+        return [*one_by_one, *introduced.map(range(2, 6)).result()]
+
+    state = outer(return_state=True)
+
+    runs = sorted(task_runs_of(state), key=lambda run: run.name or "")
+    assert state.result() == [(run.name, run.id) for run in runs]
+    lines = [(line.task_run_id, line.message) for line in logs_of(state) if line.task_run_id]
+    words = ("logged", "printed", "from a thread")
+    assert sorted(lines) == sorted((run.id, f"{word} {number}") for number, run in enumerate(runs) for word in words)
 
 
 def test_killed_worker_crashes_its_task(runner: TaskRunner):

@@ -21,6 +21,7 @@ from orionflow.contract.traces import TRACEPARENT
 from orionflow.engine.forked_children import LeftByChild, ParentContinues, exit_child
 from orionflow.engine.time_limits import LimitReached, limited
 from orionflow.errors import UnserializableError
+from orionflow.processes import own_identity
 from orionflow.recordable import as_text
 from orionflow.task_runners.log_pipe import LogWriter, log_pipe
 from orionflow.values.pickling import dumps, loads
@@ -368,6 +369,11 @@ def _show_alone(line: logging.LogRecord) -> None:
     settings = current_settings()
     if line.levelno >= settings.logging_level and not hasattr(line, _ONLY_REPORTED):
         console(settings.log_format == "json").handle(line)
+
+
+def this_process() -> tuple[int, str | None]:
+    """Return what distinguishes this process from others: its id is that of another one in another container."""
+    return os.getpid(), own_identity()
 
 
 def call_with_lines(payload: bytes) -> tuple[bytes, list[logging.LogRecord]]:

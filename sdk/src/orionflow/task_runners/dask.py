@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Self
@@ -11,7 +10,7 @@ from uuid import uuid4
 
 from orionflow.errors import UsageError, WorkerCrashed
 from orionflow.extras import install_command
-from orionflow.task_runners.child import call_with_lines, pack, show_lines, unpack_outcome
+from orionflow.task_runners.child import call_with_lines, pack, show_lines, this_process, unpack_outcome
 from orionflow.task_runners.threads import USUAL_THREADS, ConcurrentTaskRunner
 
 Options = Mapping[str, Any]
@@ -97,7 +96,7 @@ class DaskTaskRunner(ConcurrentTaskRunner):
     ) -> Any:
         payload = pack(fn, args, kwargs, seconds)
         killed = import_module("distributed").KilledWorker
-        running = self._client.submit(_call_on_worker, payload, os.getpid(), f"orion-{uuid4()}", pure=False)
+        running = self._client.submit(_call_on_worker, payload, this_process(), f"orion-{uuid4()}", pure=False)
         try:
             outcome, lines = running.result()
         except (killed, BegunBefore) as error:
@@ -135,8 +134,10 @@ class BegunBefore(Exception):
     """A call whose worker died was given to another worker."""
 
 
-def _call_on_worker(payload: bytes, flow_pid: int, name: str) -> tuple[bytes, list[logging.LogRecord]]:
-    if os.getpid() == flow_pid:
+def _call_on_worker(
+    payload: bytes, flow_process: tuple[int, str | None], name: str
+) -> tuple[bytes, list[logging.LogRecord]]:
+    if this_process() == flow_process:
         raise UsageError("Workers of DaskTaskRunner are processes of their own; leave out processes=False.")
     # Dask repeats a call whose worker died up to three times without saying so. The rules decide whether a call is
     # repeated, so the scheduler stores that this call has started.
