@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections import Counter
 from typing import Any
 from uuid import UUID
@@ -14,6 +16,7 @@ from orionflow.calls.flow_runs import read_flow_run
 from orionflow.calls.retries import preview_retry, read_retries, retry_flow_run
 from orionflow.contract.ids import uuid7
 from orionflow.contract.retries import RetryPreview, RunRetry
+from orionflow.engine import retried_runs
 from orionflow.engine.invoke import call_flow_for_run
 from orionflow.states import State
 from orionflow.testing import logs_of, states_of, task_runs_of
@@ -439,3 +442,17 @@ def test_a_run_is_retried_from_other_tasks_one_time_after_the_other(work: Work):
         assert one.outcome == (one.preview.reused, one.preview.again, 0)
 
     assert done == [["c"], ["b", "c"], ["c"], ["a", "b", "c"]]
+
+
+def test_calls_are_counted_in_a_process_that_is_forked_while_another_thread_counts():
+    with retried_runs._counting:
+        child = os.fork()
+        if child == 0:
+            try:
+                signal.alarm(10)
+                retried_runs.Tally().count(is_taken=True, is_known=True)
+                os._exit(0)
+            finally:
+                os._exit(1)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

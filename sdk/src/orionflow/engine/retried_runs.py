@@ -7,6 +7,7 @@ completely before the first call.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
@@ -26,15 +27,27 @@ from orionflow.wire import FlowRun, RecordedCalls
 Key = tuple[str, str]
 
 
+_counting = threading.Lock()
+
+
+def _renew_lock() -> None:
+    # A thread of the parent may have held it during the fork.
+    global _counting
+    _counting = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
 class Tally:
     """The number of calls of an attempt that reused a recorded result, ran again, or are new."""
 
     def __init__(self) -> None:
         self.reused = self.again = self.new = 0
-        self._lock = threading.Lock()
 
     def count(self, *, is_taken: bool, is_known: bool) -> None:
-        with self._lock:
+        with _counting:
             if is_taken:
                 self.reused += 1
             elif is_known:
