@@ -380,6 +380,24 @@ def test_crash_during_an_outage_is_kept(orion: None, api: ApiServer, impatient: 
     assert run.state_type == "CRASHED"
 
 
+def test_run_that_is_interrupted_during_an_outage_before_it_begins_is_crashed(
+    orion: None, api: ApiServer, impatient: None
+):
+    def name() -> str:
+        api.stop()
+        raise KeyboardInterrupt
+
+    @flow(flow_run_name=name)
+    def outer() -> None: ...
+
+    with pytest.raises(KeyboardInterrupt):
+        outer()
+    back(api)
+
+    (run,) = flow_runs("outer")
+    assert run.state_type == "CRASHED"
+
+
 def test_artifacts_are_recorded_later(orion: None, api: ApiServer, impatient: None):
     made = []
 

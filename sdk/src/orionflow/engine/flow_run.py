@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 from orionflow import tracing
 from orionflow.calls.flow_runs import set_flow_run_state
 from orionflow.client import OrionClient
 from orionflow.client.transport import Patience
 from orionflow.context import FlowRunContext
+from orionflow.contract.ids import uuid7
 from orionflow.contract.states import BAD
 from orionflow.engine.active_flow_run import ActiveFlowRun
 from orionflow.engine.api import current_api
@@ -46,7 +46,7 @@ from orionflow.engine.flow_end import (
     store_value,
 )
 from orionflow.engine.forked_children import LeftByChild
-from orionflow.engine.interruption import Hold, Reason
+from orionflow.engine.interruption import Hold
 from orionflow.engine.run_calls import FlowCall
 from orionflow.engine.signals import Root, ending, signals_as_exceptions
 from orionflow.engine.thread_signals import thread_signals
@@ -54,9 +54,12 @@ from orionflow.engine.verdicts import enter_running, seconds_until_due, state_af
 from orionflow.errors import ApiError, NotFound, OrchestrationRefused
 from orionflow.logging import logger_for_flow_run
 from orionflow.recordable import as_text
-from orionflow.reporting.items import Answer
+from orionflow.reporting import Reporter
+from orionflow.reporting.items import ERROR, Answer
 from orionflow.results import UNPERSISTED
 from orionflow.states import Cancelled, Crashed, Failed, State, StateDetails, StateType
+
+NOT_REPORTED = "The end of the run as %s could not be reported: %s"
 
 
 def run_flow(call: FlowCall) -> Steps[State[Any]]:
@@ -128,11 +131,15 @@ def _end_unstarted(call: FlowCall, error: BaseException) -> Steps[None]:
         call.active.abandon(reason)
     elif call.created or call.may_exist:
         call.has_ended = True
-        run_id = call.created[-1].id if call.created else call.new_run_id
-        # Without an answer, the run may not exist; and a coroutine that is closed blocks its thread. Wait only briefly.
-        is_brief = is_closed(error) or not call.created
-        patience = Patience(budget_seconds=FOR_REPORTS) if is_brief else None
-        report = Do(_report_unstarted, call, run_id, reason, patience, current_api().reporter.client)
+        state: State[Any] = (Cancelled if reason.is_cancel else Crashed)(message=reason.message)
+        reporter = current_api().reporter
+        if call.flow_run_id is None:
+            # No other process reports the end of a run that this call created.
+            report = Do(_keep_unstarted, call, state, reporter)
+        else:
+            # A coroutine that is closed blocks its thread.
+            patience = Patience(budget_seconds=FOR_REPORTS) if is_closed(error) else None
+            report = Do(_send_unstarted, call, state, reporter.client, patience)
         if is_closed(error):
             # Nothing can be awaited any more.
             report.block()
@@ -140,20 +147,29 @@ def _end_unstarted(call: FlowCall, error: BaseException) -> Steps[None]:
             yield report
 
 
-def _report_unstarted(
-    call: FlowCall, run_id: UUID, reason: Reason, patience: Patience | None, client: OrionClient
-) -> None:
-    state: State[Any] = (Cancelled if reason.is_cancel else Crashed)(message=reason.message)
+def _keep_unstarted(call: FlowCall, state: State[Any], reporter: Reporter) -> None:
+    run_id, name = (call.created[-1].id, call.created[-1].name) if call.created else (call.new_run_id, None)
+    logger = logger_for_flow_run(run_id, name or "", call.flow.name)
+    state.id, state.timestamp = uuid7(), datetime.now(UTC)
     try:
-        client.send(set_flow_run_state(run_id, state), patience=patience)
+        answer = reporter.keep_and_ask(set_flow_run_state(run_id, state), run_id, seconds_for_reports())
+    except ApiError as away:
+        logger.error("The end of the run as %s will be reported later. %s", state.name, away)
+        return
+    # A run that is not found was not created.
+    if answer.status == ERROR and answer.code != "http_404":
+        logger.error(NOT_REPORTED, state.name, answer.reason)
+
+
+def _send_unstarted(call: FlowCall, state: State[Any], client: OrionClient, patience: Patience | None) -> None:
+    run = call.created[-1]
+    try:
+        client.send(set_flow_run_state(run.id, state), patience=patience)
     except NotFound:
-        # The run was not created.
+        # It was deleted.
         return
     except ApiError as trouble:
-        name = call.created[-1].name if call.created else None
-        logger_for_flow_run(run_id, name or "", call.flow.name).error(
-            "The end of the run as %s could not be reported: %s", state.name, trouble
-        )
+        logger_for_flow_run(run.id, run.name or "", call.flow.name).error(NOT_REPORTED, state.name, trouble)
 
 
 def _attempts(active: ActiveFlowRun, call: FlowCall) -> Steps[State[Any]]:
@@ -322,8 +338,8 @@ def _report_crash(active: ActiveFlowRun, context: FlowRunContext, state: State[A
         if active.is_made_here:
             return end_without_api(active, state, at, away)
         # The agent that gave the run to this process will report that it ended.
-        active.logger.error("The end of the run as %s could not be reported: %s", state.name, away)
+        active.logger.error(NOT_REPORTED, state.name, away)
         return state
     except (ApiError, OrchestrationRefused) as trouble:
-        active.logger.error("The end of the run as %s could not be reported: %s", state.name, trouble)
+        active.logger.error(NOT_REPORTED, state.name, trouble)
         return state
