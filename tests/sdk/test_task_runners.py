@@ -667,7 +667,7 @@ def test_a_process_that_ends_or_is_interrupted_while_it_logs_holds_up_no_other(
 
 
 LINES = """
-import logging, sys, threading
+import logging, sys, threading, time
 from orionflow import flow, get_run_logger, task
 
 def log_all(where, logger):
@@ -698,6 +698,7 @@ def silent():
 @task
 def first():
     log_all("first", get_run_logger())
+    threading.Timer(0.1, get_run_logger().info, args=("late.",)).start()
     return get_run_logger()
 
 @task(log_prints=True)
@@ -717,6 +718,7 @@ if __name__ == "__main__":
     @flow
     def outer():
         first.submit().result().info("returned.")
+        time.sleep(0.3)
         second.submit(get_run_logger()).result()
 
     for way in sys.argv[1:]:
@@ -736,6 +738,7 @@ LINES_OF = [
     *((f"{kind} second.", "outer", "second", 1) for kind in ("logger", "print", "shop", "thread")),
     ("passed.", "outer", None, 1),
     ("returned.", "outer", "first", 1),
+    ("late.", "outer", "first", 1),
     ("passed to a thread.", "outer", None, 1),
     ("print first.", None, None, 1),
     ("print silent.", None, None, 1),
@@ -772,6 +775,7 @@ def test_a_worker_gives_lines_only_to_open_calls_that_they_belong_to(
     lines.run, of_ended.run = present, ended
     lines.begun.add(nested)
     monkeypatch.setattr(child, "_open", {id(lines): lines})
+    monkeypatch.setattr(child, "_late", {})
     collector, own_thread, copied = child._Collector(), Context(), Context()
     copied.run(child._collected.set, of_ended)
 
@@ -787,6 +791,9 @@ def test_a_worker_gives_lines_only_to_open_calls_that_they_belong_to(
 
     assert [one.getMessage() for one in lines] == ["of a thread", "of a nested flow"]
     assert of_ended == []
+    assert {run: [one.getMessage() for one in late] for run, late in child._late.items()} == {
+        ended.flow_run_id: ["after the end"]
+    }
     shown = [json.loads(one)["message"] for one in capsys.readouterr().err.splitlines()]
     assert shown == ["of the process", "of an ended call", "after the end"]
 

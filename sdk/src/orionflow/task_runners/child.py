@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import traceback
+from collections import deque
 from collections.abc import AsyncIterable, Callable, Mapping, Sequence
 from contextvars import ContextVar, copy_context
 from multiprocessing.util import Finalize
@@ -283,8 +284,9 @@ class ShippingHandler(logging.Handler):
             _to_parent.put(record)
 
 
-# An attribute of lines of a child process that the parent only reports.
-_ONLY_REPORTED = "only_reported"
+# Attributes of lines of a child process that the parent only reports: lines of other loggers, and lines that came after
+# the end of their call, which a worker has shown.
+_ONLY_REPORTED, _LATE = "only_reported", "is_late"
 
 
 class ExtraHandler(logging.Handler):
@@ -329,6 +331,9 @@ class _Lines(list[logging.LogRecord]):
 _collected: ContextVar[_Lines | None] = ContextVar("orion_collected_lines", default=None)
 # Of the calls that have not ended, by the identity of their lines.
 _open: dict[int, _Lines] = {}
+# Lines that came after the end of their calls, by their flow runs; and how many are kept, of how many flow runs.
+_late: dict[UUID, deque[logging.LogRecord]] = {}
+MOST_LATE, MOST_LATE_RUNS = 1000, 100
 
 
 class _Collector:
@@ -347,6 +352,7 @@ class _Collector:
             lines.append(line)
         else:
             _show_alone(line)
+            _keep_late(line)
 
 
 def _lines_of_run(line: logging.LogRecord) -> _Lines | None:
@@ -362,13 +368,26 @@ def _lines_of_run(line: logging.LogRecord) -> _Lines | None:
 
 
 def _show_alone(line: logging.LogRecord) -> None:
-    """Show a line after the end of its call, as there is nobody to send it to."""
+    """Show a line after the end of its call, as nobody may ask for it any more."""
     from orionflow.logging import console
     from orionflow.settings import current_settings
 
     settings = current_settings()
     if line.levelno >= settings.logging_level and not hasattr(line, _ONLY_REPORTED):
         console(settings.log_format == "json").handle(line)
+
+
+def _keep_late(line: logging.LogRecord) -> None:
+    """Keep a line that came after the end of its call, which the next call for its flow run returns."""
+    flow_run_id = getattr(line, "flow_run_id", None)
+    # Lines of nested flows were reported here.
+    if not isinstance(flow_run_id, UUID) or getattr(line, "send_to_api", True) is False:
+        return
+    line.__dict__[_LATE] = True
+    _late.setdefault(flow_run_id, deque(maxlen=MOST_LATE)).append(line)
+    if len(_late) > MOST_LATE_RUNS:
+        # Another thread may do the same at this moment.
+        _late.pop(next(iter(_late.copy())), None)
 
 
 def this_process() -> tuple[int, str | None]:
@@ -387,6 +406,8 @@ def call_with_lines(payload: bytes) -> tuple[bytes, list[logging.LogRecord]]:
     finally:
         _collected.reset(token)
         del _open[id(lines)]
+    if lines.run is not None:
+        lines.extend(_late.pop(lines.run.flow_run_id, ()))
     # The process may be killed from now on.
     _deliver(ends=False)
     _forget_token(lines.run)
@@ -402,11 +423,15 @@ def _forget_token(run: RunOfChild | None) -> None:
 
 
 def show_lines(lines: Sequence[logging.LogRecord]) -> None:
-    """Log lines from another process as if they had been logged here."""
-    from orionflow.logging.handlers import api_handler
+    """Log lines from another process as if they had been logged here. Late ones are only reported."""
+    from orionflow.logging.handlers import ApiHandler, api_handler
 
     for line in lines:
         if line.__dict__.pop(_ONLY_REPORTED, False):
             api_handler().handle(line)
         elif (target := logging.getLogger(line.name)).isEnabledFor(line.levelno):
-            target.handle(line)
+            if not line.__dict__.pop(_LATE, False):
+                target.handle(line)
+                continue
+            for reporting in [one for one in target.handlers if isinstance(one, ApiHandler)]:
+                reporting.handle(line)
