@@ -19,7 +19,8 @@ WORKER = """
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from orionflow.task_runners import ConcurrentTaskRunner, ProcessTaskRunner
-from orionflow.task_runners.child import call_with_lines, pack, show_lines, unpack_outcome
+from orionflow.task_runners.child import call_with_lines, pack, unpack_outcome
+from orionflow.task_runners.child_lines import show_lines
 
 class Worker(ConcurrentTaskRunner):
     def __init__(self, max_workers=1):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from orionflow.errors import UsageError
-from orionflow.task_runners import RayTaskRunner, child
+from orionflow.task_runners import RayTaskRunner, child, child_lines
 from orionflow.task_runners.ray import _call_on_worker
 
 
@@ -123,7 +123,7 @@ def test_calls_on_a_cluster_end_with_a_flow_run_that_is_ended(ray: FakeRay):
 
 
 def test_functions_are_not_called_in_the_process_of_the_flow(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(child, "_to_parent", None)
+    monkeypatch.setattr(child_lines, "_to_parent", None)
     # In containers, the processes of flows and of workers often have the same id.
     in_another_container = os.getpid(), "another container"
 

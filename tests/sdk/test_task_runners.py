@@ -32,6 +32,7 @@ from orionflow.task_runners import (
     SequentialTaskRunner,
     TaskRunner,
     child,
+    child_lines,
 )
 from orionflow.testing import logs_of, states_of, task_runs_of
 from tests.printed import PATIENCE_SECONDS
@@ -771,13 +772,13 @@ def test_a_worker_gives_lines_only_to_open_calls_that_they_belong_to(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     ended, present = (child.RunOfChild(uuid4(), uuid4(), {}, False) for _ in range(2))
-    lines, of_ended, nested = child._Lines(), child._Lines(), uuid4()
+    lines, of_ended, nested = child_lines.Lines(), child_lines.Lines(), uuid4()
     lines.run, of_ended.run = present, ended
     lines.begun.add(nested)
-    monkeypatch.setattr(child, "_open", {id(lines): lines})
-    monkeypatch.setattr(child, "_late", {})
-    collector, own_thread, copied = child._Collector(), Context(), Context()
-    copied.run(child._collected.set, of_ended)
+    monkeypatch.setattr(child_lines, "open_calls", {id(lines): lines})
+    monkeypatch.setattr(child_lines, "late_lines", {})
+    collector, own_thread, copied = child_lines.Collector(), Context(), Context()
+    copied.run(child_lines.collected.set, of_ended)
 
     def line(text: str, **ids: Any) -> logging.LogRecord:
         return logging.makeLogRecord({"name": "orionflow.task_runs", "levelno": logging.INFO, "msg": text, **ids})
@@ -791,7 +792,7 @@ def test_a_worker_gives_lines_only_to_open_calls_that_they_belong_to(
 
     assert [one.getMessage() for one in lines] == ["of a thread", "of a nested flow"]
     assert of_ended == []
-    assert {run: [one.getMessage() for one in late] for run, late in child._late.items()} == {
+    assert {run: [one.getMessage() for one in late] for run, late in child_lines.late_lines.items()} == {
         ended.flow_run_id: ["after the end"]
     }
     shown = [json.loads(one)["message"] for one in capsys.readouterr().err.splitlines()]

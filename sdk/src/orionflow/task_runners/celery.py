@@ -7,7 +7,8 @@ from typing import Any, Self
 
 from orionflow.errors import UsageError
 from orionflow.settings import current_settings
-from orionflow.task_runners.child import pack, show_lines, unpack_outcome
+from orionflow.task_runners.child import pack, unpack_outcome
+from orionflow.task_runners.child_lines import show_lines
 from orionflow.task_runners.threads import ConcurrentTaskRunner
 
 

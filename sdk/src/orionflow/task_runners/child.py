@@ -8,9 +8,8 @@ import os
 import sys
 import threading
 import traceback
-from collections import deque
 from collections.abc import AsyncIterable, Callable, Mapping, Sequence
-from contextvars import ContextVar, copy_context
+from contextvars import copy_context
 from multiprocessing.util import Finalize
 from typing import Any
 from uuid import UUID
@@ -24,13 +23,20 @@ from orionflow.engine.time_limits import LimitReached, limited
 from orionflow.errors import UnserializableError
 from orionflow.processes import own_identity
 from orionflow.recordable import as_text
+from orionflow.task_runners.child_lines import (
+    Collector,
+    Lines,
+    collected,
+    late_lines,
+    open_calls,
+    send_lines_to,
+    show_lines,
+)
 from orionflow.task_runners.log_pipe import LogWriter, log_pipe
 from orionflow.values.pickling import dumps, loads
 
 # How long a process that ends or may be killed waits for an API that does not answer.
 LONGEST_DELIVERY_SECONDS = 5.0
-_to_parent: LogWriter | _Collector | None = None
-_TRAVELLING = frozenset({str, int, float, bool, UUID})
 
 
 def pack(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], seconds: float | None) -> bytes:
@@ -159,7 +165,7 @@ def _call(fn: Any, args: Any, kwargs: Any, seconds: float | None, run: RunOfChil
             value = _listed(value)
         return asyncio.run(_awaited(value)) if inspect.isawaitable(value) else value
 
-    if (lines := _collected.get()) is not None:
+    if (lines := collected.get()) is not None:
         lines.run = run
     with working_for(run, fn, args, kwargs):
         return call() if seconds is None else limited(call, seconds)
@@ -202,12 +208,6 @@ def unpack_outcome(outcome: bytes) -> Any:
         case "raised":
             raise value from RemoteTraceback(trace)
     return value
-
-
-def send_lines_to(writer: LogWriter | _Collector) -> None:
-    """Send log lines of this process there from now on."""
-    global _to_parent
-    _to_parent = writer
 
 
 def begin(writer: LogWriter) -> None:
@@ -254,142 +254,6 @@ class LogShipping:
         self._thread.join(timeout=5)
 
 
-class ShippingHandler(logging.Handler):
-    """Sends lines to the parent, ready to be shown there."""
-
-    ships = True
-
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            self._ship(record)
-        except Exception:
-            self.handleError(record)
-
-    def _ship(self, record: logging.LogRecord) -> None:
-        from orionflow.logging.handlers import REPORTED_BY_PARENT, is_reported, message_of
-
-        record.msg, record.args = message_of(record), ()
-        if record.exc_info:
-            record.msg += "\n" + "".join(traceback.format_exception(*record.exc_info)).rstrip()
-            record.exc_info = record.exc_text = None
-        record.__dict__.pop(REPORTED_BY_PARENT, None)
-        # Lines that this process reported, of runs that began in it, are only shown by the parent.
-        if is_reported(record):
-            record.send_to_api = False
-        # Other attributes that a program adds to its records may not be picklable.
-        for name, value in list(record.__dict__.items()):
-            if value is not None and type(value) not in _TRAVELLING and name != "args":
-                record.__dict__[name] = as_text(value)
-        if _to_parent is not None:
-            _to_parent.put(record)
-
-
-# Attributes of lines of a child process that the parent only reports: lines of other loggers, and lines that came after
-# the end of their call, which a worker has shown.
-_ONLY_REPORTED, _LATE = "only_reported", "is_late"
-
-
-class ExtraHandler(logging.Handler):
-    """Sends lines of another logger to the parent, to be reported. The child shows them as its program wants."""
-
-    def __init__(self, logger: str, shipping: logging.Handler) -> None:
-        super().__init__()
-        self._logger = logger
-        self._shipping = shipping
-
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            self._report(record)
-        except Exception:
-            self.handleError(record)
-
-    def _report(self, record: logging.LogRecord) -> None:
-        from orionflow.context import run_of_parent
-        from orionflow.logging.handlers import is_reported, note_reported, with_run
-
-        run = run_of_parent()
-        # The process may work for flows with other settings, too.
-        if run is None or self._logger not in run.extra_loggers or is_reported(record):
-            return
-        line = with_run(record, run.flow_run_id, run.task_run_id)
-        line.__dict__[_ONLY_REPORTED] = True
-        self._shipping.handle(line)
-        note_reported(record)
-
-
-class _Lines(list[logging.LogRecord]):
-    """Log lines that are returned with the outcome of the call that logged them."""
-
-    run: RunOfChild | None = None
-
-    def __init__(self) -> None:
-        super().__init__()
-        # The ids of flow runs that began in the call.
-        self.begun: set[UUID] = set()
-
-
-_collected: ContextVar[_Lines | None] = ContextVar("orion_collected_lines", default=None)
-# Of the calls that have not ended, by the identity of their lines.
-_open: dict[int, _Lines] = {}
-# Lines that came after the end of their calls, by their flow runs; and how many are kept, of how many flow runs.
-_late: dict[UUID, deque[logging.LogRecord]] = {}
-MOST_LATE, MOST_LATE_RUNS = 1000, 100
-
-
-class _Collector:
-    """In place of a writer, for workers whose threads work for different runs: each call collects its own lines."""
-
-    def put(self, line: logging.LogRecord) -> None:
-        from orionflow.context import FlowRunContext, run_of_parent
-
-        lines = _collected.get()
-        # A thread may have the context of a call that has ended.
-        if lines is None or id(lines) not in _open:
-            lines = _lines_of_run(line)
-        elif run_of_parent() is None and (flow_run := FlowRunContext.get()) is not None:
-            lines.begun.add(flow_run.id)
-        if lines is not None:
-            lines.append(line)
-        else:
-            _show_alone(line)
-            _keep_late(line)
-
-
-def _lines_of_run(line: logging.LogRecord) -> _Lines | None:
-    """Return the lines of the call to which one from a thread of its own belongs."""
-    calls = list(_open.values())
-    for name in ("task_run_id", "flow_run_id"):
-        if (named := getattr(line, name, None)) is not None:
-            for lines in calls:
-                if lines.run is not None and getattr(lines.run, name) == named:
-                    return lines
-    # Never to just any call: it may be of another user's flow.
-    return next((lines for lines in calls if getattr(line, "flow_run_id", None) in lines.begun), None)
-
-
-def _show_alone(line: logging.LogRecord) -> None:
-    """Show a line after the end of its call, as nobody may ask for it any more."""
-    from orionflow.logging import console
-    from orionflow.settings import current_settings
-
-    settings = current_settings()
-    if line.levelno >= settings.logging_level and not hasattr(line, _ONLY_REPORTED):
-        console(settings.log_format == "json").handle(line)
-
-
-def _keep_late(line: logging.LogRecord) -> None:
-    """Keep a line that came after the end of its call, which the next call for its flow run returns."""
-    flow_run_id = getattr(line, "flow_run_id", None)
-    # Lines of nested flows were reported here.
-    if not isinstance(flow_run_id, UUID) or getattr(line, "send_to_api", True) is False:
-        return
-    line.__dict__[_LATE] = True
-    _late.setdefault(flow_run_id, deque(maxlen=MOST_LATE)).append(line)
-    if len(_late) > MOST_LATE_RUNS:
-        # Another thread may do the same at this moment.
-        _late.pop(next(iter(_late.copy())), None)
-
-
 def this_process() -> tuple[int, str | None]:
     """Return what distinguishes this process from others: its id is that of another one in another container."""
     return os.getpid(), own_identity()
@@ -397,17 +261,17 @@ def this_process() -> tuple[int, str | None]:
 
 def call_with_lines(payload: bytes) -> tuple[bytes, list[logging.LogRecord]]:
     """Call a packed function. Return its packed outcome and the lines that it logged."""
-    send_lines_to(_Collector())
-    lines = _Lines()
-    token = _collected.set(lines)
-    _open[id(lines)] = lines
+    send_lines_to(Collector())
+    lines = Lines()
+    token = collected.set(lines)
+    open_calls[id(lines)] = lines
     try:
         outcome = call_in_child(payload)
     finally:
-        _collected.reset(token)
-        del _open[id(lines)]
+        collected.reset(token)
+        del open_calls[id(lines)]
     if lines.run is not None:
-        lines.extend(_late.pop(lines.run.flow_run_id, ()))
+        lines.extend(late_lines.pop(lines.run.flow_run_id, ()))
     # The process may be killed from now on.
     _deliver(ends=False)
     _forget_token(lines.run)
@@ -418,20 +282,5 @@ def _forget_token(run: RunOfChild | None) -> None:
     """Close what reports with the token of a run, unless another call for this run goes on."""
     if run is None or run.token is None or (current := sys.modules.get("orionflow.reporting.current")) is None:
         return
-    if all(lines.run is None or lines.run.token != run.token for lines in list(_open.values())):
+    if all(lines.run is None or lines.run.token != run.token for lines in list(open_calls.values())):
         current.close_reporters_of(run.token)
-
-
-def show_lines(lines: Sequence[logging.LogRecord]) -> None:
-    """Log lines from another process as if they had been logged here. Late ones are only reported."""
-    from orionflow.logging.handlers import ApiHandler, api_handler
-
-    for line in lines:
-        if line.__dict__.pop(_ONLY_REPORTED, False):
-            api_handler().handle(line)
-        elif (target := logging.getLogger(line.name)).isEnabledFor(line.levelno):
-            if not line.__dict__.pop(_LATE, False):
-                target.handle(line)
-                continue
-            for reporting in [one for one in target.handlers if isinstance(one, ApiHandler)]:
-                reporting.handle(line)

@@ -11,7 +11,8 @@ from orionflow import context as contexts
 from orionflow.logging import ROOT, is_shipping, ship_to
 from orionflow.logging.prints import prints_logged
 from orionflow.settings.stored_keys import token_of_caller
-from orionflow.task_runners.child import ExtraHandler, RunOfChild, ShippingHandler
+from orionflow.task_runners.child import RunOfChild
+from orionflow.task_runners.child_lines import ExtraHandler, ShippingHandler
 from orionflow.task_runners.runs_of_parent import TaskRunOfParent
 
 

@@ -11,7 +11,8 @@ from typing import Any, Self
 
 from orionflow.errors import UsageError, WorkerCrashed
 from orionflow.extras import install_command
-from orionflow.task_runners.child import call_with_lines, pack, show_lines, this_process, unpack_outcome
+from orionflow.task_runners.child import call_with_lines, pack, this_process, unpack_outcome
+from orionflow.task_runners.child_lines import show_lines
 from orionflow.task_runners.threads import USUAL_THREADS, ConcurrentTaskRunner
 
 
