@@ -113,24 +113,25 @@ def test_a_secret_is_masked_before_it_leaves_the_program():
 
 
 @pytest.mark.parametrize(
-    "expected",
+    "encode",
     [
         lambda text: repr(text),
         lambda text: json.dumps(text),
+        lambda text: text.replace('"', '""'),
         lambda text: f"https://user:{quote(text, safe='')}@host",
         lambda text: f"<b>{escape(text)}</b>",
         lambda text: escape(json.dumps(text), quote=False),
         lambda text: text.replace("@", "@\u200b"),
         lambda text: text.splitlines()[1],
     ],
-    ids=["repr", "JSON", "address", "HTML", "Slack", "Discord", "a line"],
+    ids=["repr", "JSON", "CSV", "address", "HTML", "Slack", "Discord", "a line"],
 )
-def test_a_secret_is_found_in_every_encoding(expected):
+def test_a_secret_is_found_in_every_encoding(encode):
     value = "first line of 'it'\nsecond \"line\" & @it, ünd\\more"
     secrets = KnownSecrets()
     secrets.learn([value])
 
-    shown = secrets.masked(f"before {expected(value)} after")
+    shown = secrets.masked(f"before {encode(value)} after")
 
     assert "line" not in shown
     assert "second" not in shown

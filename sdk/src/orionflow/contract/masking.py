@@ -240,7 +240,7 @@ def _length(text: str) -> tuple[int, str]:
 
 
 def _encodings_of(value: str) -> set[str]:
-    """Return the spellings of a value in JSON, `repr`, addresses, pages and chats, and of each of its long lines."""
+    """Return a value and each of its long lines as JSON, CSV, `repr`, addresses, pages and chats write them."""
     lines = [line.strip() for line in value.splitlines()]
     import html
 
@@ -253,6 +253,7 @@ def _encodings_of(value: str) -> set[str]:
             repr(one)[1:-1],
             json.dumps(one)[1:-1],
             json.dumps(one, ensure_ascii=False)[1:-1],
+            one.replace('"', '""'),
             quote(one, safe="", errors="replace"),
         )
     }
