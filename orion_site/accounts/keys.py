@@ -28,7 +28,7 @@ from orchestration.new_names import refuse_unreadable
 from orchestration.tables import dialect
 from orchestration.transactions import write_transaction
 from orion_site.accounts import recognised
-from orion_site.accounts.errors import KeyNotFound, KeyRefused, KeyTooStrong
+from orion_site.accounts.errors import KeyNotFound, KeyRefused, KeyTooStrong, UserNotFound
 from orion_site.accounts.models import ApiKey
 from orion_site.accounts.permissions import Actor
 from orion_site.accounts.recognised import Recognised
@@ -125,7 +125,7 @@ def create_key(
 ) -> tuple[ApiKey, str]:
     """Create a key, with this id once, and return it with its text, which is not stored.
 
-    Raises KeyTooStrong, MadeAlready and UnreadableName.
+    Raises KeyTooStrong, MadeAlready, UnreadableName and UserNotFound.
     """
     refuse_unreadable(name)
     roles = roles_of(user)
@@ -141,11 +141,11 @@ def create_key(
         name=name, user=user, hint=text[:HINT_LENGTH], digest=_digest(text), role=role, created=now, expires=expires
     )
     with write_transaction():
-        if id is not None:
-            # On PostgreSQL, a form that is sent twice at the same time waits here.
-            User.objects.select_for_update(no_key=True).get(pk=user.pk)
-            if ApiKey.objects.filter(hint=key.hint).exists():
-                raise MadeAlready(kind="an API key")
+        # On PostgreSQL, a form that is sent twice at the same time waits here.
+        if User.objects.select_for_update(no_key=True).filter(pk=user.pk).first() is None:
+            raise UserNotFound(id=user.get_username())
+        if id is not None and ApiKey.objects.filter(hint=key.hint).exists():
+            raise MadeAlready(kind="an API key")
         key.save()
     return key, text
 

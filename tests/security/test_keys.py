@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from django.contrib.auth.models import User
@@ -16,7 +17,7 @@ from django.utils import timezone
 
 from orchestration.errors import UnreadableName
 from orion_site.accounts import recognised
-from orion_site.accounts.errors import KeyNotFound, KeyTooStrong
+from orion_site.accounts.errors import KeyNotFound, KeyTooStrong, UserNotFound
 from orion_site.accounts.keys import EXPIRED, REVOKED, UNKNOWN, create_key, revoke_key
 from orion_site.accounts.models import ApiKey, Grant, RightsChanged
 from orion_site.accounts.permissions import LOCAL_OWNER, who_asks
@@ -131,6 +132,15 @@ def test_a_key_with_a_role_may_no_more_than_that(ada: User):
 def test_a_key_cannot_be_made_stronger_than_its_user(ada: User, role: str):
     with pytest.raises(KeyTooStrong, match=role):
         key_of(user_with("operator"), role=role)
+
+
+@pytest.mark.parametrize("id", [None, uuid4()])
+def test_a_user_who_was_deleted_meanwhile_gets_no_key(ada: User, id: UUID | None):
+    user = user_with("viewer")
+    User.objects.filter(pk=user.pk).delete()
+
+    with pytest.raises(UserNotFound, match="viewer-account"):
+        create_key(user=user, name="late", role="", expires=None, now=timezone.now(), id=id)
 
 
 def test_only_ones_own_keys_can_be_revoked_by_oneself(ada: User):
