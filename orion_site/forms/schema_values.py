@@ -150,7 +150,7 @@ def read_text(one: Field) -> Any:
         case "integer" | "number":
             return number_of(text, one.kind)
         case "boolean":
-            return text == "true"
+            return _tick(text)
         case "list":
             lines = [line.strip() for line in text.split("\n") if line.strip()]
             return lines if one.item == "text" else [number_of(line, one.item) for line in lines]
@@ -176,6 +176,12 @@ def _of_nothing(one: Field) -> Any:
         case "list":
             return []
     raise Unreadable("This cannot be left empty.")
+
+
+def _tick(text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise Unreadable(f"{text!r} is not a tick: write true or false.")
+    return text == "true"
 
 
 def number_of(text: str, kind: str) -> int | float:

@@ -16,6 +16,8 @@ from orion_site.forms.schema_values import NO_VALUE, PREFIX, Field, Unreadable, 
 MARKS, MARK = "marks", 8
 # Texts that have no field any more are quoted: so many of them, and so many characters of each.
 MOST_QUOTED, LONGEST_QUOTED = 20, 200
+# Other texts of a tick are refused.
+TICKS = {"": "false", "off": "false", "on": "true"}
 
 
 def shown_texts(fields: Iterable[Field]) -> Iterator[tuple[str, str]]:
@@ -89,9 +91,9 @@ def _shortened(text: str) -> str:
 
 
 def _text_sent(one: Field, sent: QueryDict) -> str:
-    if one.kind == "boolean":
-        return "false" if sent.get(one.name, "false") == "false" else "true"
-    return sent.get(one.name, "").replace("\r\n", "\n")
+    text = sent.get(one.name, "").replace("\r\n", "\n")
+    # A browser sends nothing for a tick that was taken away.
+    return TICKS.get(text, text) if one.kind == "boolean" else text
 
 
 def read_fields(fields: Iterable[Field], sent: QueryDict) -> dict[str, Any]:

@@ -412,3 +412,20 @@ def test_the_form_costs_few_queries(browser: Client, census: Deployment, django_
 
 def test_a_deployment_that_is_not_there_is_not_found(browser: Client):
     assert browser.get(f"/deployments/{uuid4()}/run").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("sent", "given"),
+    [("", False), ("false", False), ("off", False), ("true", True), ("on", True), ("0", None), ("no", None)],
+)
+def test_what_a_program_sends_for_a_tick_is_read_or_refused(
+    browser: Client, census: Deployment, sent: str, given: bool | None
+):
+    answer = browser.post(f"/deployments/{census.pk}/run", {"p/day": "2026-03-08", "p/dry": sent})
+
+    if given is None:
+        field = next(one for one in answer.context["form"].fields if one.label == "dry")
+        assert field.errors == [f"{sent!r} is not a tick: write true or false."]
+        assert not FlowRun.objects.exists()
+    else:
+        assert FlowRun.objects.get().parameters.get("dry", False) is given
