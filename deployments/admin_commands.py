@@ -9,7 +9,7 @@ from django import forms
 
 from deployments.backfills.services.backfills import cancel_backfill, pause_backfill, resume_backfill
 from deployments.definitions.core.hydration import BadTemplate
-from deployments.definitions.services.deployments import update_deployment
+from deployments.definitions.services.only_schedule import pause_or_resume
 from deployments.definitions.services.runs import RunOptions, create_run_of_deployment
 from deployments.dispatch.services.agents import delete_worker
 from deployments.dispatch.services.attempt_exit import Cause, release_by_force
@@ -48,7 +48,7 @@ def _switch_deployment(paused: bool) -> Callable[[Any, Submission], str]:
         "paused",
         paused,
         PAUSED[paused],
-        lambda row, submission: update_deployment(deployment_id=row.pk, changes={"paused": paused}, now=submission.now),
+        lambda row, submission: pause_or_resume(deployment_id=row.pk, paused=paused, now=submission.now),
     )
 
 

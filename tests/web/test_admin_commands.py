@@ -15,6 +15,7 @@ from deployments.models import (
     GlobalLimit,
     GlobalSlot,
     Lease,
+    Schedule,
     Slot,
     Worker,
     WorkPool,
@@ -201,13 +202,15 @@ def test_a_deployment_is_paused_resumed_and_run(browser: Client, deployment: Dep
     give(browser, Deployment, "pause", deployment)
     kept = FlowRun.objects.count()
     confirm(browser, Deployment, "pause", deployment)
-    paused = FlowRun.objects.count()
+    paused, is_active = FlowRun.objects.count(), Schedule.objects.get().active
     again = give(browser, Deployment, "pause", deployment).content.decode()
     confirm(browser, Deployment, "resume", deployment)
     confirm(browser, Deployment, "run", deployment)
 
     deployment.refresh_from_db()
     assert planned == kept > 0 == paused
+    # As with the button on its page, the only schedule follows.
+    assert (is_active, Schedule.objects.get().active) == (False, True)
     assert "it is paused already" in again
     assert not deployment.paused
     assert FlowRun.objects.filter(auto_scheduled=False).count() == 1
