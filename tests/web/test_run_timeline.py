@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -432,6 +432,20 @@ def test_a_row_of_many_runs_shows_how_many_were_at_work_and_waited(browser: Clie
     page = " ".join(answer.content.decode().split())
     assert 'at work from left to right: 10, 10, 10, 10, 10, 10, 10, 10, 10, 10"' in page
     assert '<span class="muted sums">up to 10 at a time</span>' in page
+
+
+def test_runs_that_are_due_in_the_last_year_have_a_timeline_too(browser: Client):
+    run = make_run(state="RUNNING")
+    add_runs(run, *["etl.load"] * 60, *["etl.later"] * 60)
+    columns = {"state_type": "SCHEDULED", "start_time": None, "end_time": None, "total_run_time": 0 * SECOND}
+    TaskRun.objects.filter(task_key="etl.later").update(
+        expected_start_time=datetime(9999, 12, 30, tzinfo=UTC), **columns
+    )
+
+    lines = lines_of(browser, run)
+
+    assert lines["load"].band.text == "up to 10 at work at a time, up to 50 waiting"
+    assert lines["later"].band is None
 
 
 def test_runs_that_are_not_over_do_not_count_as_the_shortest(browser: Client):

@@ -112,7 +112,9 @@ def _statement(
     rows, values = runs.query.sql_with_params()
     reached = [(edge - edges[0]) // MICROSECOND for edge in edges]
     columns = [_number_of_slice(name, reached) for name in moments]
-    columns += ["task_key", "state_type", "flow_run_id", "COUNT(*)", *(f"SUM({name})" for name in moments)]
+    # As floats: a run may be due in the year 9999, and the whole numbers of a few such runs overflow SQLite's sum.
+    sums = [f"SUM(CAST({name} AS double precision))" for name in moments]
+    columns += ["task_key", "state_type", "flow_run_id", "COUNT(*)", *sums]
     return f"SELECT {', '.join(columns)} FROM ({rows}) AS counted GROUP BY 1, 2, 3, 4, 5, 6", values
 
 
