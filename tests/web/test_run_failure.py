@@ -9,7 +9,8 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from runs.models import Environment, FlowRunState, Log
+from runs.models import Environment, FlowRun, FlowRunState, Log, TaskRun
+from runs.why.selectors.guilt import guilt_of
 from tests.web.deployments import make_deployment
 from tests.web.rows import NOON, make_flow, make_run, make_task_run
 
@@ -104,6 +105,28 @@ def test_a_cause_far_below_costs_no_more_queries(browser: Client, django_assert_
 
     assert f'<a href="/runs/{inner.id}">etl › inner-7</a>' in page
     assert f'<a href="/task-runs/{guilty.id}">load-7</a>' in page
+
+
+def test_the_causes_of_many_failures_are_all_found_far_below(db, django_assert_max_num_queries):
+    flow = make_flow("etl")
+    roots = outer = FlowRun.objects.bulk_create(
+        FlowRun(flow=flow, name=f"outer-{number}", state_type="FAILED") for number in range(20)
+    )
+    for depth in range(7):
+        tasks = TaskRun.objects.bulk_create(
+            TaskRun(flow_run=run, name=f"call-{depth}", task_key="call", dynamic_key="0", state_type="FAILED")
+            for run in outer
+        )
+        if depth < 6:
+            outer = FlowRun.objects.bulk_create(
+                FlowRun(flow=flow, name="inner", state_type="FAILED", parent_task_run=task) for task in tasks
+            )
+
+    with django_assert_max_num_queries(3):
+        found = guilt_of({run.id: None for run in roots})
+
+    assert [len(one.path) for one in found.values()] == [6] * 20
+    assert {one.task_run.name for one in found.values() if one.task_run} == {"call-6"}
 
 
 def test_runs_with_the_same_error_are_counted_and_listed(browser: Client):

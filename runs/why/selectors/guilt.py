@@ -23,8 +23,9 @@ from runs.models import Flow, FlowRun, TaskRun, TaskRunState
 
 FAILURES = in_order(BAD)
 DEEPEST = 20
-# Failed subflows that are read at a time, and how often: usually those of all levels are read the first time.
-SUBFLOWS_READ, MOST_READS = 50, 3
+# Failed subflows that are read at a time, at least and for each flow run, and how often: usually those of all levels
+# are read the first time.
+SUBFLOWS_READ, SUBFLOWS_OF_EACH, MOST_READS = 50, 5, 3
 # Failed task runs that are searched: even 10,000 failures usually have one reason.
 FAILED_LOOKED_AT = 100
 # "The flow raised KeyError: 'x'" without its first words; also for messages of other clients.
@@ -60,18 +61,22 @@ def error_in(message: str | None) -> str:
 def guilt_of(messages: Mapping[UUID, str | None], *, nested: Collection[UUID] | None = None) -> dict[UUID, Guilt]:
     """Find the guilty task runs of failed flow runs, given the messages of their states.
 
-    One query, or up to three if many subflows failed. If the failed subflows are passed as `nested`, one query is
-    enough, and other subflows are not searched.
+    One query, or up to MOST_READS if more subflows failed than one reads. If the failed subflows are passed as
+    `nested`, one query is enough, and other subflows are not searched.
     """
     found = {run_id: Guilt(error_in(message)) for run_id, message in messages.items()}
     inner = {run_id: run_id for run_id in found}
     failed: dict[UUID, list[Failed]] = {}
-    unread, reads, is_cut = {*found, *(nested or ())} if found else set(), 0, False
+    unread, reads = {*found, *(nested or ())} if found else set(), 0
+    # The flow runs whose failed subflows have all been read.
+    complete: set[UUID] = set()
     for _ in range(DEEPEST):
         if unread and reads < MOST_READS:
             read, is_cut = _failed_tasks(unread, follows=nested is None)
             failed |= read
             reads += 1
+            if not is_cut:
+                complete |= {root for run_id, root in inner.items() if run_id in unread}
         inside: dict[UUID, UUID] = {}
         for run_id, root in inner.items():
             if tasks := failed.get(run_id):
@@ -87,7 +92,7 @@ def guilt_of(messages: Mapping[UUID, str | None], *, nested: Collection[UUID] | 
         inner = inside
         if not inner:
             break
-        unread = inner.keys() - failed.keys() if is_cut else set()
+        unread = {run_id for run_id, root in inner.items() if root not in complete and run_id not in failed}
     return found
 
 
@@ -102,7 +107,8 @@ def _failed_tasks(run_ids: Collection[UUID], *, follows: bool) -> tuple[dict[UUI
     # Order by an expression: for the plain column, SQLite reads the index of all task runs.
     ended = Coalesce("end_time", "state_timestamp")
     failed = TaskRun.objects.filter(state_type__in=FAILURES).order_by(ended, "id")
-    chosen = Q(pk__in=_failed_below(run_ids)) if follows else Q()
+    most = max(SUBFLOWS_READ, SUBFLOWS_OF_EACH * len(run_ids))
+    chosen = Q(pk__in=_failed_below(run_ids, most)) if follows else Q()
     for run_id in run_ids:
         chosen |= Q(pk__in=failed.filter(flow_run=run_id).values("pk")[:FAILED_LOOKED_AT])
     rows = (
@@ -121,12 +127,12 @@ def _failed_tasks(run_ids: Collection[UUID], *, follows: bool) -> tuple[dict[UUI
             subflow = FlowRun(id=row.child_id, name=row.child_name, state_type=row.child_type, flow=flow)
         found[row.flow_run_id].append(Failed(row, row.words, subflow))
     children = sum(one.child is not None for some in found.values() for one in some)
-    is_cut = children >= SUBFLOWS_READ or any(len(some) >= FAILED_LOOKED_AT for some in found.values())
+    is_cut = children >= most or any(len(some) >= FAILED_LOOKED_AT for some in found.values())
     return dict(found), follows and is_cut
 
 
-def _failed_below(run_ids: Collection[UUID]) -> RawSQL:
-    """Return the first failed task runs of each failed subflow of these flow runs, the nearest first up to a limit."""
+def _failed_below(run_ids: Collection[UUID], most: int) -> RawSQL:
+    """Return the first failed task runs of the failed subflows of these flow runs: of so many, the nearest first."""
     states = constants(FAILURES)
     # SQLite keeps the order of a cross join; it might otherwise begin with all failed flow runs.
     called = (
@@ -140,7 +146,7 @@ def _failed_below(run_ids: Collection[UUID]) -> RawSQL:
         f"SELECT f.id, 1 FROM {called} AND t.flow_run_id IN ({', '.join(['%s'] * len(run_ids))}) "
         f"UNION ALL SELECT f.id, b.depth + 1 FROM below b CROSS JOIN {called} AND t.flow_run_id = b.id "
         f"AND b.depth < {DEEPEST}), "
-        f"nearest AS (SELECT DISTINCT id FROM (SELECT id FROM below LIMIT {SUBFLOWS_READ}) AS found) "
+        f"nearest AS (SELECT DISTINCT id FROM (SELECT id FROM below LIMIT {most}) AS found) "
         f"SELECT placed.id FROM (SELECT t.id, {place} AS place FROM nearest b CROSS JOIN {TASK_RUNS.runs} t "
         f"WHERE t.flow_run_id = b.id AND t.state_type IN {states}) AS placed WHERE place <= {FAILED_LOOKED_AT}",
         [db.uuid(one) for one in run_ids],
