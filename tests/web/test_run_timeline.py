@@ -325,6 +325,22 @@ def test_the_tasks_that_the_end_waited_for_are_marked(browser: Client):
     assert answer.content.decode().count(">critical path<") == 2
 
 
+def test_the_end_of_a_run_did_not_wait_for_what_never_started(browser: Client):
+    run, at_work = make_run(state="CANCELLED"), make_run(state="RUNNING")
+    for one in (run, at_work):
+        make_task_run("load-0", flow_run=one, task_key="load", end_time=NOON + 60 * SECOND)
+        for place in range(7):
+            make_task_run(f"send-{place}", flow_run=one, task_key="send", state="PENDING")
+    make_task_run("save-0", flow_run=run, task_key="save", state="PENDING")
+    made = {"start_time": None, "end_time": None, "expected_start_time": NOON + 65 * SECOND}
+    cached = make_task_run("cached-0", flow_run=run, task_key="cached", **made)
+    TaskRun.objects.filter(pk=cached.pk).update(state_timestamp=NOON + 70 * SECOND)
+
+    marked = [[name for name, line in lines_of(browser, one).items() if line.is_critical] for one in (run, at_work)]
+
+    assert marked == [["load-0", "cached-0"], ["send"]]
+
+
 def nest(run: FlowRun, name: str) -> FlowRun:
     """A subflow with one task, called by a task run of that name."""
     caller = make_task_run(f"{name}-0", flow_run=run, task_key=name)

@@ -45,6 +45,7 @@ class SummedTask:
     # Of the runs that started and are over.
     shortest: timedelta | None = None
     longest: timedelta | None = None
+    has_started: bool = False
 
     @property
     def number(self) -> int:
@@ -117,17 +118,19 @@ def _sum(sums: Mapping[UUID, dict[str, SummedTask]], parts: Sequence[Part], most
     with reader().cursor() as cursor:
         cursor.execute(
             "SELECT place, flow_run, task_key, state_type, COUNT(*), MIN(name), MIN(began), MAX(end_time), "
-            f"MIN({period}), MAX({period}) FROM ({' UNION ALL '.join(texts)}) AS runs GROUP BY 1, 2, 3, 4",
+            f"MIN({period}), MAX({period}), COUNT(start_time) FROM ({' UNION ALL '.join(texts)}) AS runs "
+            "GROUP BY 1, 2, 3, 4",
             values,
         )
         rows = cursor.fetchall()
     read_uuid = dialect().read_uuid
-    for place, of, key, state_type, number, name, *times in rows:
+    for place, of, key, state_type, number, name, *times, started in rows:
         task = sums[parts[place][0] or read_uuid(of)].setdefault(key, SummedTask(key))
         task.name = task.name or name.rsplit("-", 1)[0]
         task.by_type[state_type or ""] = number
         first, last = (_moment(value) for value in times[:2])
         task.begin, task.end = _least(task.begin, first), _most(task.end, last)
+        task.has_started |= started > 0
         if state_type in TERMINAL:
             shortest, longest = (None if value is None else dialect().read_period(value) for value in times[2:])
             task.shortest, task.longest = _least(task.shortest, shortest), _most(task.longest, longest)

@@ -61,6 +61,7 @@ class Line:
     task_key: str = ""
     shortest: timedelta | None = None
     longest: timedelta | None = None
+    has_started: bool = True
     # Whether the task has more runs, which were not read.
     is_cut: bool = False
     # The subflow run that the row belongs to, and how deep that is nested; None and 0 for the run of the page.
@@ -142,7 +143,7 @@ def timeline_of(*, run: FlowRun, now: datetime, sums: TaskSums | None = None) ->
         lines,
         max(waited, timedelta()),
         max(0, len(own) - TASKS_SHOWN),
-        frozenset(critical_path([_step(line) for line in own])),
+        frozenset(critical_path([_step(line) for line in own if not is_over or _took_part(line)])),
         is_cut=sums.is_cut,
     )
 
@@ -213,6 +214,11 @@ def _cut(span: Span, begin: datetime, end: datetime) -> Span:
     return replace(span, begin=max(span.begin, begin), end=min(span.end, end))
 
 
+def _took_part(line: Line) -> bool:
+    """Return whether the end of the run can have waited for this: it started, or was completed by a cached result."""
+    return line.has_started or StateType.COMPLETED in line.by_type
+
+
 def _step(line: Line) -> Step:
     inputs = vars(line.run)["inputs"] if line.run else None
     upstream = [str(one) for one in upstream_ids(inputs)] if inputs else []
@@ -234,6 +240,7 @@ def _sum_line(task: SummedTask, now: datetime) -> Line:
         task_key=task.key,
         shortest=task.shortest,
         longest=task.longest,
+        has_started=task.has_started,
         is_cut=task.is_cut,
     )
 
@@ -270,6 +277,7 @@ def _single_lines(run_id: UUID, keys: Mapping[UUID, Sequence[str]], now: datetim
             one.total_run_time if one.state_type in TERMINAL else max(now - (one.start_time or now), timedelta()),
             one,
             subflows.get(one.id),
+            has_started=one.start_time is not None,
         )
         lines[one.flow_run_id].append(line)
     return lines
