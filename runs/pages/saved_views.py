@@ -22,7 +22,19 @@ from orion_site.preferences.middleware import preferences_of
 from orion_site.preferences.reader import write_preferences
 from runs.pages.selectors.keyset import Count
 from runs.saved_searches.defaults import default_of_user, keep_default
-from runs.saved_searches.saved_views import MOST, View, change_view, same_query, save_view, view_of, view_with, views_of
+from runs.saved_searches.saved_views import (
+    LONGEST_QUERY,
+    MOST,
+    MOST_FIELDS,
+    View,
+    change_view,
+    opens_a_list,
+    same_query,
+    save_view,
+    view_of,
+    view_with,
+    views_of,
+)
 from runs.saved_searches.services import delete_saved_search
 
 V = TypeVar("V", bound=Callable[..., Any])
@@ -136,7 +148,8 @@ def begins_with_default(list_name: str) -> Callable[[V], V]:
         def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             if request.method == "GET" and not request.GET:
                 default = _with_key(list_name, _default_key(request, list_name))
-                if default is not None:
+                # A view that a program stored may be without a filter, and so have the address of the list itself.
+                if default is not None and default.query:
                     return redirect(_address(list_name, default.query))
             return view(request, *args, **kwargs)
 
@@ -178,14 +191,23 @@ class ViewForm(forms.Form):
     name = forms.CharField(max_length=100)
     # Left out by forms for views of others.
     visibility = forms.ChoiceField(choices=VISIBILITIES, required=False)
-    query = forms.CharField(max_length=4_000, required=False)
+    query = forms.CharField(max_length=LONGEST_QUERY, required=False)
+
+    def clean_query(self) -> str:
+        query = same_query(self.cleaned_data["query"])
+        if not opens_a_list(query):
+            raise forms.ValidationError("It opens no list.")
+        return query
 
     @property
     def mistake(self) -> str:
         if "visibility" in self.errors:
             return "A view is for everyone (team) or only for you (me)."
         if "query" in self.errors and "name" not in self.errors:
-            return "This filter cannot be saved: it is longer than 4,000 characters, or has control characters."
+            return (
+                f"This filter cannot be saved: it is longer than {LONGEST_QUERY:,} characters, has more than "
+                f"{MOST_FIELDS} parts, or has control characters."
+            )
         return "Give the view a name of at most 100 characters."
 
 
@@ -195,7 +217,7 @@ def save(request: HttpRequest, list_name: str) -> HttpResponse:
     if list_name not in LISTS:
         raise Http404
     form = ViewForm(request.POST)
-    query = same_query(str(form.data.get("query", ""))[:4_000])
+    query = same_query(str(form.data.get("query", ""))[:LONGEST_QUERY])
     if form.is_valid():
         name, visibility = form.cleaned_data["name"], form.cleaned_data["visibility"] or "team"
 
@@ -205,7 +227,7 @@ def save(request: HttpRequest, list_name: str) -> HttpResponse:
         attempt(request, act, done=f"The view {name} is saved.")
     else:
         messages.error(request, form.mistake)
-    return redirect(_address(list_name, query if "\x00" not in query else ""))
+    return redirect(_address(list_name, query if opens_a_list(query) else ""))
 
 
 @requires(Action.CHANGE_RUNS)

@@ -32,6 +32,8 @@ from runs.saved_searches.services import existing_search, save_search, search_ca
 
 # The most views above a list.
 MOST = 200
+# Longer queries, and those of more fields, open no list: Django refuses addresses of more than 1,000 fields.
+LONGEST_QUERY, MOST_FIELDS = 4_000, 500
 # Parameters of an address that are not part of a view, such as the position in the list.
 PASSING = frozenset({"after", "refresh", "view"})
 
@@ -63,6 +65,11 @@ class View:
 def same_query(text: str) -> str:
     """Return the query in a normal form, in which equal filters are equal."""
     return urlencode(sorted((key, value) for key, value in parse_qsl(text.lstrip("?")) if key not in PASSING))
+
+
+def opens_a_list(query: str) -> bool:
+    """Whether a query in its normal form can be in the address of a list. NUL is in no text of PostgreSQL."""
+    return len(query) <= LONGEST_QUERY and query.count("&") < MOST_FIELDS and "%00" not in query
 
 
 def views_of(list_name: str) -> tuple[Sequence[View], bool]:
@@ -138,8 +145,12 @@ def _filter(list_name: str, query: str) -> dict[str, Any]:
 
 
 def _query_in(filters: Any, list_name: str) -> str | None:
-    """Return the query if this is a view of this list; None for any other saved search."""
+    """Return the query if this is a view of this list; None for any other saved search, which programs store."""
     match filters:
-        case [{"object": str(of), "property": "query", "value": str(query)}] if of == list_name:
-            return same_query(query)
+        # The length is checked before parsing, because each page would parse what can be megabytes.
+        case [{"object": str(of), "property": "query", "value": str(text)}] if (
+            of == list_name and len(text) <= LONGEST_QUERY
+        ):
+            query = same_query(text)
+            return query if opens_a_list(query) else None
     return None

@@ -265,14 +265,31 @@ def test_a_name_that_is_none_is_refused(browser: Client, name: str):
     assert not SavedSearch.objects.exists()
 
 
-@pytest.mark.parametrize("query", ["\0", "x" * 100_000, "//evil.example/", "<script>evil()</script>", "state=%00"])
-def test_lists_are_shown_with_views_of_any_content(browser: Client, query: str):
+@pytest.mark.parametrize(
+    ("list_name", "query"),
+    [
+        *(
+            ("runs", query)
+            for query in ("\0", "x" * 100_000, "//evil.example/", "<script>evil()</script>", "state=%00")
+        ),
+        *(("runs", query) for query in ("a=1&" * 1_500, "=1&" * 1_300, "flow=%00", "q=" + "\u65e5" * 3_000)),
+        ("task-runs", "a=1&" * 1_500),
+    ],
+    ids=lambda value: value[:9],
+)
+def test_lists_are_shown_with_views_of_any_content(browser: Client, list_name: str, query: str):
     make_run()
-    browser.post("/views/runs", {"name": "<evil>", "query": query})
+    filters = [{"object": list_name, "property": "query", "type": "string", "operation": "equals", "value": query}]
+    saved = browser.post(f"/views/{list_name}", {"name": "<evil>", "query": query})
+    # Programs store queries that the form refuses.
+    body = json.dumps({"name": "Stored", "filters": filters})
+    browser.put("/api/saved_searches/", body, content_type="application/json")
+    for view in SavedSearch.objects.all():
+        browser.post(f"/views/{list_name}/default", {"key": str(view.pk)})
 
-    page = browser.get("/runs")
+    page = browser.get(f"/{list_name}", follow=True)
 
-    assert page.status_code == 200
+    assert page.status_code == browser.get(saved["location"], follow=True).status_code == 200
     assert "<evil>" not in page.content.decode()
 
 
