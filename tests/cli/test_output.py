@@ -82,6 +82,22 @@ def test_names_stand_alone(capsys):
     assert printed(capsys, "name").splitlines() == ["brave-otter", "日本"]
 
 
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        ("nightly;=cmd|' /C calc'!A0;", "nightly;'=cmd|' /C calc'!A0;"),
+        ("It raised ValueError\n=1+1;", "It raised ValueError\n'=1+1;"),
+        ("=1+1", "'=1+1"),
+        ("a;b - c = d\ne@f", "a;b - c = d\ne@f"),
+    ],
+)
+def test_no_part_of_a_text_is_a_formula_in_a_spreadsheet(capsys, text: str, safe: str):
+    row = {"name": text, "tags": [text], "number": -1.5}
+    Output("csv", (*row,), Terminal()).show_many([row], [])
+
+    assert [*csv.reader(io.StringIO(capsys.readouterr().out, newline=""))][1] == [safe, safe, "-1.5"]
+
+
 @pytest.mark.parametrize("name", ['=HYPERLINK("http://x")', "+1", "-1+1", "@SUM(1)", "\t=1", "\r=1"])
 def test_no_name_is_a_formula_in_a_spreadsheet(capsys, name):
     Output("csv", (), Terminal()).show_many(

@@ -85,6 +85,17 @@ def test_a_name_is_no_formula_in_a_spreadsheet(browser: Client):
 
 @pytest.mark.parametrize("query", ["", "q=otter"], ids=["by an index", "by a search"])
 def test_a_file_that_is_cut_says_so_and_where_it_goes_on(browser: Client, monkeypatch: Any, query: str):
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_no_part_of_a_text_is_a_formula_for_spreadsheets_with_other_separators(browser: Client, separator: str):
+    make_run(f"nightly{separator}=cmd|' /C calc'!A0;", state="FAILED", message="It raised ValueError\n=1+1;\r-2-3\n- b")
+
+    text = sent(browser, "/runs.csv")
+
+    cells = [cell for line in text.splitlines() for cell in line.split(separator)]
+    assert [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))] == []
+    assert f"nightly{separator}'=cmd|' /C calc'!A0;" in text
+
+
     monkeypatch.setattr(list_rows, "MOST_IN_A_FILE", 5)
     monkeypatch.setattr(list_rows, "ROWS_PER_CHUNK", 2)
     for number in range(7):

@@ -167,7 +167,7 @@ def _plain(row: Row, column: Column) -> str:
     if value is None or (value == "-" and not column.field):
         return ""
     text = as_text(value)
-    return as_cell(text) if isinstance(value, str) else text
+    return text if isinstance(value, int | float) else as_cell(text)
 
 
 def chosen_output(format: str, as_json: bool, columns: str | None) -> Output:
