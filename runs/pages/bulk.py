@@ -23,7 +23,7 @@ from runs.bulk_actions.services import FEW, MOST, NewBulkAction, carry_out_bulk_
 from runs.errors import NothingToChange
 from runs.flow_runs.commands import refusals_to_cancel, refusals_to_retry
 from runs.models import BulkAction, FlowRun
-from runs.pages.filtering import RequestedFilter, read_filter
+from runs.pages.filtering import RequestedFilter, address_for_redirect, read_filter
 from runs.pages.selectors.bulk import Chosen, chosen_runs, newest_of
 from runs.pages.selectors.keyset import Count
 from runs.retries.services import refusals_to_retry_from
@@ -194,4 +194,4 @@ def _id(text: str) -> UUID | None:
 
 
 def _address(page: str, query: QueryDict) -> str:
-    return f"{reverse(page)}?{query.urlencode()}"
+    return address_for_redirect(reverse(page), query)

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.http import QueryDict
+from django.utils.http import MAX_URL_REDIRECT_LENGTH
 
 from orionflow.contract.states import UNFINISHED, StateType, in_order
 from runs.pages.query_box import (
@@ -172,7 +173,13 @@ def moment_since(query: QueryDict, now: datetime, problems: list[str]) -> dateti
 def _ids(text: str, problems: list[str]) -> tuple[UUID, ...] | None:
     if not text:
         return None
-    found = [read_id(one, "run", problems) for one in text.split(",")[:MOST_IDS]]
+    chosen = text.split(",")
+    if len(chosen) > MOST_IDS:
+        problems.append(
+            f"At most {MOST_IDS} runs can be chosen; this address has {len(chosen)}, of which the first {MOST_IDS} are "
+            "used."
+        )
+    found = [read_id(one, "run", problems) for one in chosen[:MOST_IDS]]
     return tuple(one for one in found if one)
 
 
@@ -258,6 +265,12 @@ def address_without(query: QueryDict, *names: str) -> str:
     for name in (*names, "after"):
         kept.pop(name, None)
     return "?" + kept.urlencode()
+
+
+def address_for_redirect(path: str, query: QueryDict) -> str:
+    """Return the address with these parameters; without the chosen runs if Django would not redirect to it."""
+    address = f"{path}?{query.urlencode()}"
+    return address if len(address) <= MAX_URL_REDIRECT_LENGTH else path + address_without(query, "id")
 
 
 def address_with(query: QueryDict, **values: str) -> str:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from io import StringIO
 from typing import Any
 
+from django.contrib import messages
 from django.http import HttpRequest, QueryDict, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
@@ -23,7 +24,8 @@ from orion_site.database.replica import may_lag
 from orionflow.contract.spreadsheets import as_cell
 from runs.models import FlowRun
 from runs.pages.columns import Columns, maker_of, read_columns
-from runs.pages.filtering import address_after, read_filter
+from runs.pages.filtering import address_after, address_for_redirect, read_filter
+from runs.pages.selectors.failures import LOOKED_AT
 from runs.pages.selectors.keyset import Cursor
 from runs.pages.selectors.list_rows import Chunk, chunks_of_runs
 
@@ -81,7 +83,9 @@ def runs_file(request: HttpRequest, kind: str) -> HttpResponseBase:
     """Send the runs of the list on all of its pages. A filter that cannot be read is shown by the list."""
     requested, columns, now = read_filter(request.GET), read_columns(request.GET), current_time()
     if requested.problems or columns.problem:
-        return redirect(f"{reverse('runs:runs')}?{request.GET.urlencode()}")
+        if requested.problems:
+            messages.warning(request, " ".join(requested.problems))
+        return redirect(address_for_redirect(reverse("runs:runs"), request.GET))
     chunks = chunks_of_runs(
         wanted=requested.wanted,
         after=Cursor.read(request.GET.get("after", "")),
@@ -108,11 +112,17 @@ class Rest:
     path: str
     query: QueryDict
 
-    def address(self, cut_at: Cursor) -> str:
-        return self.path + address_after(self.query, cut_at)
-
-    def note(self, cut_at: Cursor) -> str:
-        return f"Not all: this file ends with runs expected at {cut_at.at.isoformat()}. Go on at {self.address(cut_at)}"
+    def notes(self, chunk: Chunk) -> Iterator[dict[str, str]]:
+        """Yield what the last lines of a file say that has not all runs; `next` is the address of the rest."""
+        if chunk.unsearched_from:
+            yield {
+                "note": f"Not all: a filter by error looks at the newest {LOOKED_AT} runs that failed and as many that "
+                f"crashed. Of those expected at {chunk.unsearched_from.isoformat()} or before, some are left out."
+            }
+        if chunk.cut_at:
+            address = self.path + address_after(self.query, chunk.cut_at)
+            words = f"Not all: this file ends with runs expected at {chunk.cut_at.at.isoformat()}. Go on at {address}"
+            yield {"note": words, "next": address}
 
 
 def _as_csv(chunks: Iterable[Chunk], fields: Sequence[Field], now: datetime, rest: Rest) -> Iterator[bytes]:
@@ -121,8 +131,7 @@ def _as_csv(chunks: Iterable[Chunk], fields: Sequence[Field], now: datetime, res
     writer.writerow([field.name for field in fields])
     for chunk in chunks:
         writer.writerows([_cell(field.value(run, chunk, now)) for field in fields] for run in chunk.rows)
-        if chunk.cut_at:
-            writer.writerow([rest.note(chunk.cut_at)])
+        writer.writerows([note["note"]] for note in rest.notes(chunk))
         yield lines.getvalue().encode()
         lines.seek(0)
         lines.truncate()
@@ -142,6 +151,5 @@ def _cell(value: Any) -> str:
 def _as_json_lines(chunks: Iterable[Chunk], fields: Sequence[Field], now: datetime, rest: Rest) -> Iterator[bytes]:
     for chunk in chunks:
         lines = [to_json({field.name: field.value(run, chunk, now) for field in fields}) for run in chunk.rows]
-        if chunk.cut_at:
-            lines.append(to_json({"note": rest.note(chunk.cut_at), "next": rest.address(chunk.cut_at)}))
+        lines += map(to_json, rest.notes(chunk))
         yield b"".join(line + b"\n" for line in lines)

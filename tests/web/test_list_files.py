@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
-from runs.pages.selectors import list_rows
+from runs.pages.filtering import MOST_IDS
+from runs.pages.selectors import failures, list_rows
 from tests.web.deployments import make_deployment
 from tests.web.rows import NOON, make_flow, make_run
 
@@ -83,8 +85,6 @@ def test_a_name_is_no_formula_in_a_spreadsheet(browser: Client):
     assert json.loads(sent(browser, "/runs.jsonl"))["name"] == "=1+1"
 
 
-@pytest.mark.parametrize("query", ["", "q=otter"], ids=["by an index", "by a search"])
-def test_a_file_that_is_cut_says_so_and_where_it_goes_on(browser: Client, monkeypatch: Any, query: str):
 @pytest.mark.parametrize("separator", [";", "\t"])
 def test_no_part_of_a_text_is_a_formula_for_spreadsheets_with_other_separators(browser: Client, separator: str):
     make_run(f"nightly{separator}=cmd|' /C calc'!A0;", state="FAILED", message="It raised ValueError\n=1+1;\r-2-3\n- b")
@@ -96,6 +96,8 @@ def test_no_part_of_a_text_is_a_formula_for_spreadsheets_with_other_separators(b
     assert f"nightly{separator}'=cmd|' /C calc'!A0;" in text
 
 
+@pytest.mark.parametrize("query", ["", "q=otter"], ids=["by an index", "by a search"])
+def test_a_file_that_is_cut_says_so_and_where_it_goes_on(browser: Client, monkeypatch: Any, query: str):
     monkeypatch.setattr(list_rows, "MOST_IN_A_FILE", 5)
     monkeypatch.setattr(list_rows, "ROWS_PER_CHUNK", 2)
     for number in range(7):
@@ -120,6 +122,36 @@ def test_a_search_that_finds_too_little_ends_with_a_note(browser: Client, monkey
 
     assert lines == []
     assert last["next"].startswith("/runs.jsonl?q=otter-4&after=2026-11-20T11%3A59")
+
+
+@pytest.mark.parametrize(("looked_at", "left_out"), [(2, True), (3, False)])
+def test_a_file_by_error_says_that_older_failures_were_not_looked_at(
+    browser: Client, monkeypatch: Any, looked_at: int, left_out: bool
+):
+    now = timezone.now()
+    for hours in (1, 2, 3):
+        make_run(f"otter-{hours}", state="CRASHED", message="It raised OSError", at=now - timedelta(hours=hours))
+    (group,) = failures.error_groups(since=now - timedelta(days=1))
+    monkeypatch.setattr(failures, "LOOKED_AT", looked_at)
+
+    lines = [json.loads(line) for line in sent(browser, f"/runs.jsonl?error={group.key}").splitlines()]
+    text = sent(browser, f"/runs.csv?error={group.key}")
+
+    assert [line["name"] for line in lines if "name" in line] == [f"otter-{n}" for n in range(1, looked_at + 1)]
+    note = f"Of those expected at {(now - timedelta(hours=3)).isoformat()} or before, some are left out."
+    assert [line["note"].endswith(note) for line in lines if "note" in line] == [True] * left_out
+    assert (note in text.splitlines()[-1]) is left_out
+
+
+def test_more_runs_than_can_be_chosen_are_no_file_and_no_bulk_action(browser: Client, run: Any):
+    ids = ",".join([str(run.pk)] * (MOST_IDS + 1))
+
+    for address in ("/runs.csv", "/runs/all/cancel"):
+        answer = browser.get(f"{address}?id={ids}", follow=True)
+
+        # Django does not redirect to an address with so many ids.
+        assert answer.redirect_chain == [("/runs?", 302)]
+        assert "At most 500 runs can be chosen; this address has 501" in answer.content.decode()
 
 
 def test_a_filter_or_a_column_that_cannot_be_read_is_no_file(browser: Client, run: Any):

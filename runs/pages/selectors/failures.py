@@ -109,6 +109,13 @@ def runs_with_error(*, key: str, since: datetime, tags: Sequence[str] = ()) -> t
     return [], ""
 
 
+def newest_failure_beyond(*, since: datetime) -> datetime | None:
+    """Return when the newest run that `error_groups` is too full to look at was expected; None if it looks at all."""
+    newest = [_newest(one, since).values_list("expected_start_time", flat=True) for one in in_order(BAD)]
+    beyond = (moment for moments in newest for moment in moments[LOOKED_AT : LOOKED_AT + 1])
+    return max(filter(None, beyond), default=None)
+
+
 def _below(run_id: UUID, nested: Mapping[UUID | None, Sequence[UUID]]) -> list[UUID]:
     """Return the runs nested in this one, level by level, within a level the first failure first."""
     found = [*reversed(nested.get(run_id, ()))]

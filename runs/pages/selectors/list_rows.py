@@ -9,8 +9,17 @@ from uuid import UUID
 
 from deployments.models import Deployment
 from runs.models import FlowRun
+from runs.pages.selectors.failures import newest_failure_beyond
 from runs.pages.selectors.keyset import Count, Cursor, capped_counts
-from runs.pages.selectors.runs import CHOICE_CAP, RunFilter, listed, page_of_runs, resolved, state_reasons
+from runs.pages.selectors.runs import (
+    CHOICE_CAP,
+    RunFilter,
+    errors_since,
+    listed,
+    page_of_runs,
+    resolved,
+    state_reasons,
+)
 from runs.pages.selectors.task_runs import conditions_by_row, indexed_task_runs
 
 ROWS_PER_CHUNK = 500
@@ -20,12 +29,16 @@ MOST_IN_A_FILE, MOST_SEARCHES = 50_000, 20
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Some rows of a list with what they show besides their columns; on the last one, where the file was cut."""
+    """Some rows of a list with what they show besides their columns; on the last one, where the file was cut.
+
+    A filter by error has not looked at failures of runs expected at `unsearched_from` and before.
+    """
 
     rows: Sequence[FlowRun]
     reasons: Mapping[str, str]
     deployments: Mapping[UUID, str]
     cut_at: Cursor | None = None
+    unsearched_from: datetime | None = None
 
 
 def chunks_of_runs(
@@ -37,6 +50,7 @@ def chunks_of_runs(
     with_deployments: bool = False,
 ) -> Iterator[Chunk]:
     """Yield the rows of a list, on all of its pages after the cursor. Only one chunk is in memory."""
+    unsearched = newest_failure_beyond(since=errors_since(wanted, now)) if wanted.error else None
     wanted = resolved(wanted, now)
     left, searches = MOST_IN_A_FILE, 0
     while True:
@@ -45,9 +59,16 @@ def chunks_of_runs(
         after, left = page.after, left - len(page.rows)
         searches += wanted.searches and len(page.rows) < size
         is_cut = after is not None and (not left or searches >= MOST_SEARCHES)
+        is_last = after is None or is_cut
         names = deployment_names(page.rows) if with_deployments else {}
-        yield Chunk(page.rows, state_reasons(page.rows), names, after if is_cut else None)
-        if after is None or is_cut:
+        yield Chunk(
+            rows=page.rows,
+            reasons=state_reasons(page.rows),
+            deployments=names,
+            cut_at=after if is_cut else None,
+            unsearched_from=unsearched if is_last else None,
+        )
+        if is_last:
             return
 
 

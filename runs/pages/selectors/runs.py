@@ -254,9 +254,13 @@ def resolved(wanted: RunFilter, now: datetime) -> RunFilter:
             wanted = replace(wanted, problem=None, ids=tuple(chosen))
     if not wanted.error:
         return wanted
-    since = wanted.starts_after(now) or now - ERRORS_REACH_BACK
-    ids, _ = runs_with_error(key=wanted.error, since=since, tags=wanted.tags)
+    ids, _ = runs_with_error(key=wanted.error, since=errors_since(wanted, now), tags=wanted.tags)
     return replace(wanted, error="", ids=tuple(ids))
+
+
+def errors_since(wanted: RunFilter, now: datetime) -> datetime:
+    """Return the moment since when failures are searched for those of an error."""
+    return wanted.starts_after(now) or now - ERRORS_REACH_BACK
 
 
 def taken_up_early(wanted: RunFilter, now: datetime) -> list[QuerySet[FlowRun]]:
