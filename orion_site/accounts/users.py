@@ -28,6 +28,7 @@ from orion_site.accounts.permissions import Action, Actor
 from orion_site.accounts.recognised import rights_changed
 from orion_site.accounts.roles import Held, Role, actions_of, objects_of, read_held
 from orionflow.contract.names import fault_of
+from runs.saved_searches.services import delete_searches_of_user
 
 LONGEST_NAME = 150
 # The groups that stand for one role each, created when a user is first given the role by its name.
@@ -131,10 +132,11 @@ def set_groups(*, name: str, groups: Sequence[str]) -> None:
 
 
 def delete_user(*, name: str) -> None:
-    """Delete a user and their keys."""
+    """Delete a user, their keys, and the views that only they saw."""
     with write_transaction():
         user = user_named(name)
         refuse_last_admin(user)
+        delete_searches_of_user(user_id=user.pk)
         user.delete()
 
 

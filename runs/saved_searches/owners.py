@@ -28,16 +28,24 @@ def own_number() -> int | None:
     return OWNER_OF_THE_SERVER if may_everywhere(OPERATES) else None
 
 
-def saved_by() -> dict[str, Any] | None:
-    """Return who sent the request, as stored with a search."""
-    return OWNER if own_number() == OWNER_OF_THE_SERVER else made_by()
+def saved_by() -> dict[str, Any]:
+    """Return who sent the request, as stored with a search; never None, with which a search would be everyone's."""
+    one = asker.get()
+    if one is None or own_number() == OWNER_OF_THE_SERVER:
+        return OWNER
+    return made_by() or {"id": None, "type": "RUN", "display_value": one.name}
 
 
 def owner_of(search: SavedSearch) -> int | None:
-    """Return the number of the search's owner; None if it was saved before owners were recorded."""
+    """Return the number of the search's owner; None if a run saved it, or it is from before owners were recorded."""
     if search.created_by is None:
         return None
     return OWNER_OF_THE_SERVER if search.created_by.get("type") == OWNER["type"] else user_in(search.created_by)
+
+
+def is_own(search: SavedSearch) -> bool:
+    owner = owner_of(search)
+    return owner is not None and owner == own_number()
 
 
 def owner_name(search: SavedSearch) -> str:
@@ -51,8 +59,7 @@ def visible_searches() -> QuerySet[SavedSearch]:
 
 def may_change(search: SavedSearch) -> bool:
     """Whether the sender of the request may change a search that they see."""
-    owner = owner_of(search)
-    return owner is None or owner == own_number() or may_everywhere(OPERATES)
+    return search.created_by is None or is_own(search) or may_everywhere(OPERATES)
 
 
 def refuse_those_of_others(search: SavedSearch) -> None:

@@ -19,8 +19,8 @@ from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.errors import SavedSearchTaken
 from runs.models import SavedSearch
 from runs.saved_searches.owners import (
+    is_own,
     may_change,
-    own_number,
     owner_name,
     owner_of,
     private_number,
@@ -28,7 +28,7 @@ from runs.saved_searches.owners import (
     saved_by,
     visible_searches,
 )
-from runs.saved_searches.services import existing_search, save_search, search_called
+from runs.saved_searches.services import locked_search, save_search, searches_called
 
 # The most views above a list.
 MOST = 200
@@ -97,21 +97,20 @@ def _searches(list_name: str) -> QuerySet[SavedSearch]:
 def _views(searches: Iterable[SavedSearch], list_name: str) -> Iterator[View]:
     for search in searches:
         if (query := _query_in(search.filters, list_name)) is not None:
-            is_own = owner_of(search) == own_number()
             yield View(
                 search.pk,
                 search.name,
                 query,
                 is_private=search.private_to is not None,
-                owner="" if is_own else owner_name(search),
+                owner="" if is_own(search) else owner_name(search),
                 may_change=may_change(search),
-                may_hide=is_own or search.created_by is None,
+                may_hide=is_own(search) or search.created_by is None,
             )
 
 
 def save_view(*, list_name: str, name: str, query: str, now: datetime, visibility: str = "team") -> SavedSearch:
     """Save the query under this name, replacing a view of this list with the same name that as many users see."""
-    older = search_called(name, visibility)
+    older = searches_called(name, visibility).first()
     if older is not None and _query_in(older.filters, list_name) is None:
         raise SavedSearchTaken(name=name)
     filters = [_filter(list_name, same_query(query))]
@@ -127,7 +126,7 @@ def change_view(*, search_id: UUID, name: str, visibility: str | None, now: date
     SavedSearchOfAnother.
     """
     with write_transaction():
-        view = existing_search(search_id)
+        view = locked_search(search_id)
         refuse_those_of_others(view)
         refuse_unreadable(name, unless=SavedSearch.objects.filter(pk=search_id, name=name))
         if visibility == "me" and view.created_by is None:

@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from orchestration.new_names import refuse_unreadable
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.errors import SavedSearchNotFound
@@ -30,7 +32,7 @@ def save_search(
     the older one is somebody else's.
     """
     with write_transaction():
-        older = search_called(name, visibility)
+        older = searches_called(name, visibility).select_for_update(no_key=True).first()
         refuse_unreadable(name, unless=visible_searches().filter(name=name))
         if older is None:
             search = SavedSearch(name=name, filters=list(filters), created=now, created_by=saved_by())
@@ -43,25 +45,32 @@ def save_search(
         return older, False
 
 
-def search_called(name: str, visibility: str) -> SavedSearch | None:
-    """Return the search with this name that everyone sees, or the one that only the sender of the request sees."""
+def searches_called(name: str, visibility: str) -> QuerySet[SavedSearch]:
+    """Return the one search with this name that everyone sees, or the one that only the sender of the request sees."""
     private_to = private_number(visibility, own_number())
-    return visible_searches().filter(name=name, private_to=private_to).first()
+    return visible_searches().filter(name=name, private_to=private_to)
 
 
 @repeated_on_conflict
 def delete_saved_search(*, search_id: UUID) -> None:
     """Delete a search. Raises SavedSearchNotFound, and SavedSearchOfAnother if it is somebody else's."""
     with write_transaction():
-        search = existing_search(search_id)
+        search = locked_search(search_id)
         refuse_those_of_others(search)
         search.delete()
         DefaultView.objects.filter(key=str(search_id)).delete()
 
 
-def existing_search(search_id: UUID) -> SavedSearch:
-    """Return a search that the sender of the request sees. Raises SavedSearchNotFound."""
-    search = visible_searches().filter(pk=search_id).first()
+def delete_searches_of_user(*, user_id: int) -> None:
+    """Delete the private searches and the default views of a user, in the transaction that deletes the user."""
+    SavedSearch.objects.filter(private_to=user_id).delete()
+    DefaultView.objects.filter(user=user_id).delete()
+
+
+def locked_search(search_id: UUID) -> SavedSearch:
+    """Return a search that the sender of the request sees, locked until it is written. Raises SavedSearchNotFound."""
+    # Without the lock, a search that another request deletes or hides meanwhile would be changed by what was read.
+    search = visible_searches().select_for_update(no_key=True).filter(pk=search_id).first()
     if search is None:
         raise SavedSearchNotFound(id=search_id)
     return search

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import User
+from django.utils import timezone
 
+from orion_site.accounts.permissions import Action, Actor, answer_to
+from orion_site.accounts.users import delete_user
 from runs.models import DefaultView, SavedSearch
+from runs.saved_searches.services import save_search
 from tests.security.askers import Asker, key_of, user_with
 
 pytestmark = pytest.mark.django_db
@@ -120,6 +125,33 @@ def test_a_view_from_before_is_everyones_until_somebody_hides_it(bob: Asker, eve
     assert "Change this view" in changed
     assert "Eve&#x27;s" in page_of(eve)
     assert "Eve&#x27;s" not in page_of(bob)
+
+
+def test_a_search_that_a_run_saved_is_not_everyones(bob: Asker, admin: Asker):
+    run = Actor("run brave-otter", frozenset({Action.CHANGE_RUNS}), run_id=uuid4(), epoch=1)
+    body = {"name": "Mine", "filters": []}
+    answer_to(run)
+    try:
+        save_search(name="Mine", filters=[], now=timezone.now())
+    finally:
+        answer_to(None)
+
+    (found,) = searches(bob)
+    refused, replaced = bob.call("PUT", "/api/saved_searches/", body), admin.call("PUT", "/api/saved_searches/", body)
+
+    assert found["created_by"] == {"id": None, "type": "RUN", "display_value": "run brave-otter"}
+    assert (refused.status_code, replaced.status_code) == (403, 200)
+
+
+def test_what_only_a_deleted_user_saw_is_deleted(bob: Asker, eve: Asker):
+    views = [keep(bob, "me"), keep(bob, "team"), keep(eve, "me")]
+    for asker in (bob, eve):
+        asker.post("/views/runs/default", {"key": "Late"})
+
+    delete_user(name="bob")
+
+    assert {*SavedSearch.objects.values_list("pk", flat=True)} == {view.pk for view in views[1:]}
+    assert DefaultView.objects.get().user == User.objects.get(username="eve").pk
 
 
 def test_programs_save_searches_for_themselves(bob: Asker):

@@ -20,6 +20,10 @@ from orion_site.accounts.errors import LastAdmin
 from orion_site.accounts.models import SignInFailures
 from orion_site.accounts.users import create_group, create_user, delete_user, set_active, set_groups, set_roles
 from orionflow.contract.kinds import AGENT_POOL
+from runs.errors import SavedSearchNotFound
+from runs.models import SavedSearch
+from runs.saved_searches.saved_views import change_view, save_view
+from runs.saved_searches.services import delete_saved_search
 from tests.conftest import DATABASE
 from tests.factories import NOON
 from tests.security.askers import PASSWORD
@@ -136,3 +140,27 @@ def test_blocks_never_refer_to_each_other_in_a_circle():
     )
 
     assert [type(one) for one in refusals] == [type(None), BlockHoldsItself]
+
+
+@pytest.mark.parametrize(
+    ("written", "works", "refused", "left"),
+    [
+        ("UPDATE", ["rename", "delete"], [], 0),
+        ("UPDATE", ["replace", "delete"], [], 0),
+        ("DELETE FROM", ["delete", "rename"], [SavedSearchNotFound], 0),
+        ("DELETE FROM", ["delete", "replace"], [], 1),
+        ("DELETE FROM", ["delete", "delete"], [SavedSearchNotFound], 0),
+    ],
+)
+def test_a_view_that_is_deleted_as_it_is_changed_is_not_found(written, works, refused, left):
+    view = save_view(list_name="runs", name="Mine", query="state=late", now=NOON)
+    doing = {
+        "rename": partial(change_view, search_id=view.pk, name="Ours", visibility=None, now=NOON),
+        "replace": partial(save_view, list_name="runs", name="Mine", query="state=failed", now=NOON),
+        "delete": partial(delete_saved_search, search_id=view.pk),
+    }
+
+    refusals = interleaved(f"{written} {table(SavedSearch)}", *(doing[work] for work in works))
+
+    assert [type(one) for one in refusals if one] == refused
+    assert SavedSearch.objects.count() == left
