@@ -188,13 +188,16 @@ class Place:
         if not self.is_local:
             self.files.makedirs(folder, exist_ok=True)
             return
-        path, new = folder, []
-        while not os.path.exists(path):
-            new.append(path)
-            path = os.path.dirname(path)
+        path, above = folder, []
+        # Folders of the archive even if they exist: who made them may not have come to flush them.
+        while (parent := os.path.dirname(path)) != path and (path.startswith(self.root) or not os.path.exists(path)):
+            above.append(parent)
+            path = parent
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        for path in new:
-            _flush(os.path.dirname(path))
+        for path in above:
+            # The folder around an archive that another user made may be closed to this one.
+            if os.access(path, os.R_OK):
+                _flush(path)
 
     def mark_cleared(self, batch: Batch, *, now: datetime) -> None:
         self._write(batch.folder, CLEARED, {"cleared": now.isoformat()})

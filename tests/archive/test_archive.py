@@ -73,7 +73,9 @@ def test_an_old_run_is_moved_with_everything_below_it():
     assert kept.logs[0].message == f"line of {run.name}"
 
 
-def test_what_is_written_survives_a_power_failure_when_rows_are_deleted(archive, monkeypatch):
+@pytest.mark.parametrize("made_before", ["", f"archive/{OLD:%Y-%m-%d}"], ids=["new", "a folder that was not flushed"])
+def test_what_is_written_survives_a_power_failure_when_rows_are_deleted(archive, monkeypatch, made_before: str):
+    (archive.parent / made_before).mkdir(parents=True, exist_ok=True)
     on_disk: set[tuple[int, str]] = set()
     flush = os.fsync
 
