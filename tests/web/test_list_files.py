@@ -13,7 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from runs.pages.filtering import MOST_IDS
-from runs.pages.selectors import failures, list_rows
+from runs.pages.selectors import failures, list_rows, parts
 from tests.web.deployments import make_deployment
 from tests.web.rows import NOON, make_flow, make_run
 
@@ -152,6 +152,16 @@ def test_more_runs_than_can_be_chosen_are_no_file_and_no_bulk_action(browser: Cl
         # Django does not redirect to an address with so many ids.
         assert answer.redirect_chain == [("/runs?", 302)]
         assert "At most 500 runs can be chosen; this address has 501" in answer.content.decode()
+
+
+def test_runs_with_long_messages_are_read_and_sent_in_parts(browser: Client, monkeypatch: Any):
+    monkeypatch.setattr(parts, "CHARACTERS_PER_PART", 2_500)
+    for number, length in enumerate([1_000, 1_000, 3_000, 10]):
+        make_run(state="FAILED", message="x" * length, at=NOON - timedelta(minutes=number))
+
+    sent = [[len(json.loads(line)["message"]) for line in part.splitlines()] for part in browser.get("/runs.jsonl")]
+
+    assert sent == [[1_000, 1_000], [3_000], [10]]
 
 
 def test_a_filter_or_a_column_that_cannot_be_read_is_no_file(browser: Client, run: Any):

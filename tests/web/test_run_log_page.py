@@ -12,6 +12,7 @@ from django.test import Client
 from orionflow.contract.kinds import GAP_LOGGER
 from runs.models import FlowRun, Log
 from runs.pages.selectors import log as selectors
+from runs.pages.selectors import parts
 from tests.web.conftest import HOSTILE
 from tests.web.rows import NOON, add_lines, make_run, make_task_run
 
@@ -236,6 +237,17 @@ def test_the_log_is_taken_along_as_text_and_as_json_lines(browser: Client, monke
     [line] = [json.loads(one) for one in b"".join(lines.streaming_content).splitlines()]
     assert line["message"] == "disk full"
     assert line["flow_run_id"] == str(run.id)
+
+
+def test_long_lines_are_taken_along_whole_and_in_parts(browser: Client, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(parts, "CHARACTERS_PER_PART", 4_000)
+    run = make_run()
+    add_lines(run, "short", "a" * 3_000, "b" * 3_000, "c")
+
+    sent = browser.get(f"/runs/{run.id}/log.jsonl").streaming_content
+
+    found = [[json.loads(line)["message"] for line in part.splitlines()] for part in sent]
+    assert found == [["short", "a" * 3_000], ["b" * 3_000, "c"]]
 
 
 def test_a_task_runs_log_has_the_same_tools(browser: Client):

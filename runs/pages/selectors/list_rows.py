@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from django.db.models.functions import Length
+
 from deployments.models import Deployment
-from runs.models import FlowRun
+from runs.models import FlowRun, FlowRunState
 from runs.pages.selectors.failures import newest_failure_beyond
 from runs.pages.selectors.keyset import Count, Cursor, capped_counts
+from runs.pages.selectors.parts import in_parts
 from runs.pages.selectors.runs import (
     CHOICE_CAP,
+    EXPLAINED_IN_LISTS,
     RunFilter,
     errors_since,
     listed,
@@ -61,15 +65,26 @@ def chunks_of_runs(
         is_cut = after is not None and (not left or searches >= MOST_SEARCHES)
         is_last = after is None or is_cut
         names = deployment_names(page.rows) if with_deployments else {}
+        *parts, last = in_parts(page.rows, _lengths_of_messages(page.rows))
+        for part in parts:
+            yield Chunk(part, state_reasons(part), names)
         yield Chunk(
-            rows=page.rows,
-            reasons=state_reasons(page.rows),
+            rows=last,
+            reasons=state_reasons(last),
             deployments=names,
             cut_at=after if is_cut else None,
             unsearched_from=unsearched if is_last else None,
         )
         if is_last:
             return
+
+
+def _lengths_of_messages(runs: Sequence[FlowRun]) -> list[int]:
+    """Return the number of characters that `state_reasons` would read for each run. One query."""
+    explained = [run for run in runs if run.state_type in EXPLAINED_IN_LISTS]
+    states = FlowRunState.objects.filter(pk__in=[run.state_id for run in explained])
+    lengths: dict[UUID | None, int | None] = dict(states.values_list("id", Length("message")))
+    return [lengths.get(run.state_id) or 0 for run in runs]
 
 
 def deployment_names(runs: Sequence[FlowRun]) -> Mapping[UUID, str]:

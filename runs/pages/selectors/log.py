@@ -17,6 +17,7 @@ from django.db.models.functions import Coalesce, Left, Length
 from orionflow.contract.kinds import GAP_LOGGER
 from runs.models import Log, TaskRun
 from runs.pages.selectors.keyset import Count, Cursor, capped_count, in_order
+from runs.pages.selectors.parts import in_parts
 
 LINES_PER_PAGE = 500
 LINES_BESIDE = 100
@@ -256,8 +257,21 @@ def _errors(lines: QuerySet[Log]) -> QuerySet[Log]:
 
 def chunks(lines: QuerySet[Log], *, run_id: UUID, criteria: LogCriteria) -> Iterator[Sequence[Log]]:
     """Yield the whole log in order, in chunks, so that only one chunk is in memory."""
-    ordered = _narrowed(lines, run_id, criteria)
+    ordered = _narrowed(lines, run_id, criteria).defer("message")
+    cut = ordered.annotate(shown=Left("message", LONGEST_LINE), length=Length("message"))
     begin: Cursor | None = None
-    while rows := list(in_order(ordered, by="timestamp", after=begin, newest_first=False)[:LINES_PER_CHUNK]):
-        yield rows
+    while rows := list(in_order(cut, by="timestamp", after=begin, newest_first=False)[:LINES_PER_CHUNK]):
+        for part in in_parts(rows, [row.length for row in rows]):
+            _complete(part)
+            yield part
+            for row in part:
+                row.message = ""
         begin = Cursor(rows[-1].timestamp, rows[-1].pk)
+
+
+def _complete(rows: Sequence[Any]) -> None:
+    """Set the messages of lines of which the beginning was read. One query if there are long ones."""
+    long = [row.pk for row in rows if row.length > LONGEST_LINE]
+    whole = dict(Log.objects.filter(pk__in=long).values_list("pk", "message"))
+    for row in rows:
+        row.message = whole.get(row.pk, row.shown)
