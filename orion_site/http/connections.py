@@ -1,4 +1,4 @@
-"""Limits for daphne's connections: how many wait, the time for head and body, and how long a body may be.
+"""Limits for daphne's connections: how many wait, the times for head, body and answer, and how long a body may be.
 
 Connections that are only held open must not keep clients out: if too many wait, the one that has waited longest is
 closed.
@@ -6,6 +6,7 @@ closed.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import resource
 import time
@@ -28,6 +29,8 @@ Wrapped: Any = http._GenericHTTPChannelProtocol
 # Seconds in which a client must have sent the head, and the whole body, of a request.
 HEAD_SECONDS = 15.0
 BODY_SECONDS = 60.0
+# Seconds for a client to take a piece of a long answer.
+SLOWEST_READER_SECONDS = 120.0
 # How often the server looks for clients that were too slow: a timer for each request would cost more.
 LOOK_SECONDS = 0.5
 # A refused connection is read until nothing has arrived for this long. Closing it with unread data would reset it, and
@@ -81,9 +84,26 @@ class BoundedRequest(WebRequest):  # type: ignore[misc]  # daphne has no types
         else:
             self.channel.refuse_body()
 
+    async def drained(self) -> None:
+        """Wait until the client has taken what was sent of a long answer."""
+        # daphne and Twisted drop the channel when the connection or the answer ends.
+        channel = getattr(self, "channel", None)
+        if channel is not None:
+            await channel.drained()
+
+    def handle_exception(self, exception: Exception) -> None:
+        if not self._response_started:
+            super().handle_exception(exception)
+        elif (channel := getattr(self, "channel", None)) is not None:
+            # Broken off, so that the client does not wait for the rest, or take the beginning for everything.
+            channel.transport.abortConnection()
+
 
 class BoundedChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types know the least of it
-    """A connection with timeouts for receiving requests. They do not run while the server answers."""
+    """A connection with timeouts for receiving requests. They do not run while the server answers.
+
+    It is also the producer that the transport pauses while the outgoing buffer is full.
+    """
 
     # By when the rest of a request must have arrived; None while the server answers, or waits for another request.
     _due: float | None = None
@@ -101,6 +121,8 @@ class BoundedChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types know
         return limit
 
     def connectionMade(self) -> None:  # noqa: N802 (Twisted's name)
+        self._drained = asyncio.Event()
+        self._drained.set()
         super().connectionMade()
         if not self.factory.has_room_for(self.transport):
             self.transport.abortConnection()
@@ -213,6 +235,7 @@ class BoundedChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types know
 
     def connectionLost(self, reason: Any) -> None:  # noqa: N802 (Twisted's name)
         self._stop()
+        self._drained.set()
         self.factory.waits_no_more(self)
         self.factory.closing.discard(self)
         self.factory.has_ended(self.transport)
@@ -223,6 +246,25 @@ class BoundedChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types know
         self.transport.abortConnection()
         # Close it at once: if a hundred are accepted in one turn, there would be no descriptors for the last ones.
         self.transport.connectionLost(Failure(ConnectionAborted()))  # type: ignore[no-untyped-call]
+
+    # --- outgoing data ---
+
+    def pauseProducing(self) -> None:  # noqa: N802 (Twisted's name)
+        self._drained.clear()
+        super().pauseProducing()
+
+    def resumeProducing(self) -> None:  # noqa: N802 (Twisted's name)
+        self._drained.set()
+        super().resumeProducing()
+
+    async def drained(self) -> None:
+        """Wait until the client has taken what was sent. If that takes too long, it is disconnected."""
+        if self._drained.is_set():
+            return
+        try:
+            await asyncio.wait_for(self._drained.wait(), SLOWEST_READER_SECONDS)
+        except TimeoutError:
+            self.transport.abortConnection()
 
     def _stop(self) -> None:
         self._due = None

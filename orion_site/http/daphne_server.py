@@ -104,7 +104,7 @@ class LoopbackServer(Server):  # type: ignore[misc]  # daphne has no types
 
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
         await super().handle_reply(protocol, message)
-        if message["type"] == "websocket.send":
+        if message["type"] == "websocket.send" or message.get("more_body"):
             await protocol.drained()
 
     def kill_all_applications(self) -> defer.Deferred[Any]:

@@ -80,6 +80,10 @@ class BoundedPool:
 
     def start(self, who: bytes, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
         """Run `work` on a thread, and leave when it ends, even if the caller no longer waits."""
+        return asyncio.wrap_future(self.submit(who, work, *args, **kwargs))
+
+    def submit(self, who: bytes, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Do as `start`, called from any thread."""
         asked = time.monotonic()
 
         def measured() -> T:
@@ -97,7 +101,7 @@ class BoundedPool:
             self.leave(who)
             raise
         future.add_done_callback(lambda _: self.leave(who))
-        return asyncio.wrap_future(future)
+        return future
 
     def close(self, within: float) -> bool:
         """Cancel waiting requests, and wait for running ones at most `within` seconds.

@@ -2,7 +2,8 @@
 
 Django's own ASGI handler uses a new thread, and so a new database connection, for each request. Here the loop reads the
 body, a thread of a pool runs the whole WSGI call, and the loop sends the answer. If the client disconnects, the view
-still runs to its end, so that a transition is never interrupted.
+still runs to its end, so that a transition is never interrupted. Long answers, such as files, have threads of their
+own, which produce them as fast as their clients take them.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from concurrent.futures import Future
 from io import BytesIO
 from itertools import chain
 from typing import Any
 from urllib.parse import unquote_to_bytes
+
+from django.db import close_old_connections, connections
 
 from orchestration.api.later import CAME_TO, WAITS, LaterAnswer
 from orion_site.accounts.guard import is_loopback
@@ -27,6 +31,8 @@ from orion_site.http.thread_pools import BoundedPool
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+# The status and the headers for which an application has called `start_response`, once it has.
+Started = list[tuple[str, list[tuple[str, str]]]]
 
 # Last parts of paths that must be served while the dashboard is busy: reports of running work. Creations end with a
 # slash.
@@ -35,6 +41,12 @@ RESERVED = frozenset({b"", b"set_state", b"transitions", b"heartbeat", b"ended",
 
 # Seconds for requests in progress when the server is asked to stop.
 GRACE_SECONDS = 10.0
+# Long answers at a time: each has a thread for as long as its client takes.
+MOST_LONG_ANSWERS = 8
+# Answers in pieces that are together at most so long, such as small static files, are sent at once.
+LONGEST_AT_ONCE = 2 * 1024 * 1024
+# The client must take so much in `SLOWEST_READER_SECONDS`.
+PIECE = 256 * 1024
 
 
 class ClientGone(Exception):
@@ -46,7 +58,7 @@ class BodyTooLarge(Exception):
 
 
 class WSGIAdapter:
-    """An ASGI application for HTTP that runs a WSGI application on two pools of threads."""
+    """An ASGI application for HTTP that runs a WSGI application on pools of threads."""
 
     def __init__(
         self,
@@ -63,6 +75,7 @@ class WSGIAdapter:
         self.max_body = max_body
         self._reserved = BoundedPool("reports", threads=threads, in_flight=in_flight)
         self._ordinary = BoundedPool("requests", threads=threads, in_flight=in_flight)
+        self._long = BoundedPool("files", threads=MOST_LONG_ANSWERS, in_flight=MOST_LONG_ANSWERS)
         self._shared = shared
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,9 +99,9 @@ class WSGIAdapter:
         pool, who = self._pool(scope), sender_of(scope)
         loop = asyncio.get_running_loop()
 
-        def run(environ: dict[str, Any]) -> Answer:
-            answer = self._run(environ, loop, receive, send)
-            if answer.to_come is not None:
+        def run(environ: dict[str, Any]) -> Answer | Future[Answer]:
+            answer = self._run(environ, who, loop, receive, send)
+            if isinstance(answer, Answer) and answer.to_come is not None:
                 # Before the thread is released, and even if the client disconnects: the content is produced anyway.
                 pool.keep(who, answer.to_come.content_to_come)
             return answer
@@ -97,6 +110,8 @@ class WSGIAdapter:
             if not pool.admit(who):
                 return None
             answer = await pool.start(who, run, {**wsgi_environ(scope, body, self._base_path), WAITS: True, **more})
+            if isinstance(answer, Future):
+                return await asyncio.wrap_future(answer)
             if answer.to_come is None:
                 return answer
             error = await _error_of(answer.to_come)
@@ -111,13 +126,14 @@ class WSGIAdapter:
                 and await is_woken(request, seconds, receive)
             ):
                 answer = await asked() or answer
-        return answer or refusal(503, "The server is busy; ask again in a second.", (b"retry-after", b"1"))
+        return answer or busy()
 
     def close(self, within: float = GRACE_SECONDS) -> bool:
         """Wait for requests in progress at most `within` seconds. Return whether all have ended."""
         until = time.monotonic() + within
         # A list, because each pool must be closed, even after one that did not end.
-        ended = [pool.close(max(0.0, until - time.monotonic())) for pool in (self._reserved, self._ordinary)]
+        pools = (self._reserved, self._ordinary, self._long)
+        ended = [pool.close(max(0.0, until - time.monotonic())) for pool in pools]
         return all(ended)
 
     async def lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -134,31 +150,50 @@ class WSGIAdapter:
             return self._reserved
         return self._ordinary
 
-    def _run(self, environ: dict[str, Any], loop: asyncio.AbstractEventLoop, receive: Receive, send: Send) -> Answer:
-        """Call the WSGI application, on a thread of a pool, until the last byte of the answer."""
-        started: list[tuple[str, list[tuple[str, str]]]] = []
+    def _run(
+        self, environ: dict[str, Any], who: bytes, loop: asyncio.AbstractEventLoop, receive: Receive, send: Send
+    ) -> Answer | Future[Answer]:
+        """Call the WSGI application, on a thread of a pool. Another thread sends a long answer."""
+        started: Started = []
 
         def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
             started[:] = [(status, headers)]
 
         chunks = self._application(environ, start_response)
+        is_handed_on = False
         try:
             if isinstance(chunks, LaterAnswer):
                 return Answer(*encoded(*started[0], None), None, chunks)
-            # Django's responses say whether they are streamed; other applications' answers may be.
-            if getattr(chunks, "streaming", True):
-                # The first piece comes first: a generator calls start_response only then.
-                pieces = iter(chunks)
-                first = next(pieces, b"")
-                answer = Answer(*encoded(*started[0], None), None)
-                stream(answer, chain([first], pieces), loop, receive, send)
-                return answer
-            whole = b"".join(chunks)
-            return Answer(*encoded(*started[0], whole), whole)
+            if not _is_long(chunks, started):
+                whole = b"".join(chunks)
+                return Answer(*encoded(*started[0], whole), whole)
+            if not self._long.admit(who):
+                return busy()
+            is_head = environ["REQUEST_METHOD"] == "HEAD"
+            sent = self._long.submit(who, stream, chunks, started, loop, receive, send, is_head=is_head)
+            is_handed_on = True
+            return sent
         finally:
-            close = getattr(chunks, "close", None)
-            if close is not None:
-                close()
+            if is_handed_on:
+                # Django closes connections at the end of the answer, which is on the other thread.
+                close_old_connections()
+            else:
+                _close(chunks)
+
+
+def _is_long(chunks: Iterable[bytes], started: Started) -> bool:
+    """Whether an answer comes in pieces. Django's responses say so; other applications' answers may."""
+    if not getattr(chunks, "streaming", True):
+        return False
+    headers = started[0][1] if started else []
+    length = next((int(value) for name, value in headers if name.lower() == "content-length"), None)
+    return length is None or length > LONGEST_AT_ONCE
+
+
+def _close(chunks: Iterable[bytes]) -> None:
+    close = getattr(chunks, "close", None)
+    if close is not None:
+        close()
 
 
 async def _error_of(answer: LaterAnswer) -> BaseException | None:
@@ -171,24 +206,49 @@ async def _error_of(answer: LaterAnswer) -> BaseException | None:
 
 
 def stream(
-    answer: Answer, chunks: Iterable[bytes], loop: asyncio.AbstractEventLoop, receive: Receive, send: Send
-) -> None:
-    """Send `chunks` from this thread as they are produced, and stop once the client has disconnected."""
+    chunks: Iterable[bytes],
+    started: Started,
+    loop: asyncio.AbstractEventLoop,
+    receive: Receive,
+    send: Send,
+    *,
+    is_head: bool = False,
+) -> Answer:
+    """Send `chunks` from this thread as the client takes them, and stop once it has disconnected."""
 
     def send_message(message: dict[str, Any]) -> None:
         asyncio.run_coroutine_threadsafe(_send(send, message), loop).result()
 
-    gone = asyncio.run_coroutine_threadsafe(_receive(receive), loop)
     try:
-        send_message({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
-        for chunk in chunks:
-            if gone.done():
-                return
-            if chunk:
-                send_message({"type": "http.response.body", "body": chunk, "more_body": True})
-        send_message({"type": "http.response.body", "body": b""})
+        # The first chunk comes first: a generator calls start_response only then.
+        rest = iter(chunks)
+        first = next(rest, b"")
+        answer = Answer(*encoded(*started[0], None), None)
+        gone = asyncio.run_coroutine_threadsafe(_receive(receive), loop)
+        try:
+            send_message({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+            pieces: Iterable[bytes] = () if is_head else _pieces(chain([first], rest))
+            for piece in pieces:
+                if gone.done():
+                    return answer
+                if piece:
+                    send_message({"type": "http.response.body", "body": piece, "more_body": True})
+            send_message({"type": "http.response.body", "body": b""})
+        finally:
+            gone.cancel()
+        return answer
     finally:
-        gone.cancel()
+        _close(chunks)
+        # Few answers are long, and a connection to SQLite has a cache of 20 MB.
+        connections.close_all()
+
+
+def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    for chunk in chunks:
+        # The client may take minutes for it, in which others can use this thread's connection to the database.
+        close_old_connections()
+        for start in range(0, len(chunk) or 1, PIECE):
+            yield chunk[start : start + PIECE]
 
 
 async def _send(send: Send, message: dict[str, Any]) -> None:
@@ -287,6 +347,10 @@ def sender_of(scope: Scope) -> bytes:
 
 async def refuse(send: Send, status: int, detail: str) -> None:
     await send_whole(send, refusal(status, detail))
+
+
+def busy() -> Answer:
+    return refusal(503, "The server is busy; ask again in a second.", (b"retry-after", b"1"))
 
 
 def refusal(status: int, detail: str, *headers: tuple[bytes, bytes]) -> Answer:

@@ -79,6 +79,48 @@ def test_a_thread_that_computes_forever_does_not_keep_the_server_from_stopping(t
     assert "cut off" in output
 
 
+def get_long(megabytes: int, method: str = "GET") -> bytes:
+    return f"{method} /long?{megabytes} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+
+
+def read_into(received: bytearray, client: socket.socket) -> None:
+    while part := client.recv(1024 * 1024):
+        received += part
+
+
+def test_a_client_that_reads_nothing_of_a_long_answer_is_cut_off_before_all_of_it_is_made(tmp_path):
+    with stuck_server(tmp_path, READER_SECONDS="0.5") as server, connected(server) as client:
+        client.sendall(get_long(64))
+        printed = read_until(server.process.stderr, "made ")
+
+    # The buffers of both sockets hold some megabytes.
+    assert int(printed.split("made ")[1].split()[0]) < 32
+
+
+def test_a_client_that_reads_nothing_does_not_keep_the_server_from_stopping(tmp_path):
+    with stuck_server(tmp_path) as server, connected(server) as client:
+        client.sendall(get_long(64))
+        assert client.recv(12) == b"HTTP/1.1 200"
+
+        server.process.send_signal(signal.SIGTERM)
+        server.process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert server.process.returncode == 0
+
+
+def test_long_answers_follow_each_other_on_one_connection_until_one_breaks_off(tmp_path):
+    with stuck_server(tmp_path) as server, connected(server) as client:
+        client.sendall(get_long(8) + get_long(4, "HEAD") + get_long(5) + get_long(3))
+        received = bytearray()
+        with pytest.raises(ConnectionResetError):
+            read_into(received, client)
+
+    assert received.count(b"HTTP/1.1 200") == 4
+    # Each answer that is whole ends with an empty chunk.
+    assert received.count(b"\r\n0\r\n\r\n") == 2
+    assert 13 <= received.count(b"\0") / 1024**2 <= 16
+
+
 def test_idle_connections_do_not_lock_others_out(tmp_path):
     with stuck_server(tmp_path, descriptors=FEW_DESCRIPTORS) as server, ExitStack() as idle:
         for _ in range(400):

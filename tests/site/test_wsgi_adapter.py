@@ -16,7 +16,7 @@ import pytest
 from deployments.dispatch.waiting_agents import waiting_agents
 from orchestration.api.later import CAME_TO, WAITS, LaterAnswer
 from orion_site.http.thread_pools import BoundedPool
-from orion_site.http.wsgi_adapter import WSGIAdapter
+from orion_site.http.wsgi_adapter import MOST_LONG_ANSWERS, WSGIAdapter
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -199,6 +199,50 @@ async def test_a_stream_is_sent_piece_by_piece_and_ends_with_its_client():
 
     assert exchange.body.startswith(b"0\n1\n2\n")
     assert len(made) < 1000
+
+
+class NotReading(Exchange):
+    """A client that takes nothing of a long answer until it leaves."""
+
+    async def send(self, message: dict[str, Any]) -> None:
+        await super().send(message)
+        if message.get("more_body"):
+            await self.gone.wait()
+
+
+async def test_clients_that_read_nothing_use_no_thread_of_others_and_are_limited():
+    made, ended = threading.Semaphore(0), threading.Semaphore(0)
+
+    def pieces(start_response: Callable[..., Any]) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        try:
+            for _ in range(100_000):
+                made.release()
+                yield b"x"
+        finally:
+            ended.release()
+
+    def mixed(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        return pieces(start_response) if environ["PATH_INFO"] == "/file" else echo(environ, start_response)
+
+    adapter = adapter_of(mixed, threads=1)
+    slow = [NotReading(path="/file") for _ in range(MOST_LONG_ANSWERS)]
+    sending = [asyncio.ensure_future(adapter(one.scope, one.receive, one.send)) for one in slow]
+    while not all(one.body for one in slow):
+        await asyncio.sleep(0.005)
+    refused, ordinary = Exchange(path="/file"), Exchange()
+
+    await adapter(refused.scope, refused.receive, refused.send)
+    await adapter(ordinary.scope, ordinary.receive, ordinary.send)
+
+    assert (refused.status, ordinary.status) == (503, 200)
+    assert all(made.acquire(blocking=False) for _ in slow)
+    assert not made.acquire(blocking=False)
+    for one in slow:
+        one.gone.set()
+    await asyncio.gather(*sending)
+    assert all(ended.acquire(blocking=False) for _ in slow)
+    assert adapter.close(0)
 
 
 async def test_a_request_that_comes_while_the_server_stops_is_refused_and_not_waited_for():
