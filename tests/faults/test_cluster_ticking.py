@@ -175,8 +175,8 @@ with write_transaction():
     for number in range({CHANGED_RUNS}):
         create_flow_run(new=NewFlowRun(flow_id=flow.pk), state=scheduled(now), now=now)
 runs = list(FlowRun.objects.values_list("pk", "name"))
-asked = NewBulkAction(action="cancel", runs=runs, filter={{}}, author="ada", entrance="api")
-begin_bulk_action(asked=asked, now=now)
+new = NewBulkAction(action="cancel", runs=runs, filter={{}}, author="ada", entrance="api")
+begin_bulk_action(new=new, now=now)
 """
 
 
