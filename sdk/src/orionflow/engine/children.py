@@ -132,10 +132,12 @@ def _interrupt_unawaited(context: FlowRunContext, unawaited: Sequence[Open]) -> 
 
 def _started(calls: Sequence[Open], context: FlowRunContext, reason: Reason) -> list[Open]:
     """Return the calls that have started, and record the end of the others, which will not start any more."""
-    started = [one for one in calls if one in context.open]
+    started: list[Open] = []
+    others: list[Open] = []
     for one in calls:
-        if one not in started:
-            one.abandon(reason)
+        (started if one in context.open else others).append(one)
+    for one in others:
+        one.abandon(reason)
     return started
 
 
