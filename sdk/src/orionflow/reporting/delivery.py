@@ -32,8 +32,6 @@ LARGEST_BODY = 4 * 1024 * 1024
 # Fields that a run can do without if the API refuses them.
 _SHOWN_OF_RUNS = ("name", "tags", "task_inputs", "task_version")
 SHORT_MESSAGE = 1000
-# Codes of answers to items on which the server failed, other than for a while.
-_FAILED = frozenset(f"http_{status}" for status in range(500, 600))
 # The caller repeats requests itself: in between it may have to stop, or to write to the spool.
 ONCE = Patience(budget_seconds=0.0)
 
@@ -81,7 +79,7 @@ class Delivery:
         A server that restarts fails on whatever is sent meanwhile; such an item must not be refused for that. Raise
         the error if the server still fails on other items, so that the batch is sent again later.
         """
-        failed = [number for number, answer in enumerate(answers) if answer.code in _FAILED]
+        failed = [number for number, answer in enumerate(answers) if _is_refusal(answer, "5")]
         if not failed:
             return
         working = next(item for item, answer in zip(items, answers, strict=True) if not _is_refusal(answer))
@@ -227,8 +225,9 @@ def _refused(error: ApiError) -> Answer:
     return Answer(ERROR, reason=str(error), code=f"http_{error.status}")
 
 
-def _is_refusal(answer: Answer) -> bool:
-    return answer.code is not None and answer.code.startswith("http_")
+def _is_refusal(answer: Answer, status: str = "") -> bool:
+    """Whether the API refused the item, with a status that begins so."""
+    return answer.code is not None and answer.code.startswith(f"http_{status}")
 
 
 def is_hopeless(error: ApiError) -> bool:
