@@ -18,6 +18,7 @@ from orchestration.reading import reader
 from orchestration.tables import TASK_RUNS, dialect
 from orionflow.contract.states import BAD, StateType, in_order
 from runs.models import FlowRun
+from runs.pages.selectors.task_keys import OF_TASK, with_task_keys
 from runs.pages.selectors.timeline import WORST_FIRST
 
 RUNS_SHOWN, KEYS_SHOWN = 50, 30
@@ -101,17 +102,12 @@ def _read(runs: Sequence[FlowRun]) -> list[tuple[int, str, str, str, Any]]:
     """Return the number of the run, the key, the states, and name and start of one task run, for each task."""
     db, vendor = dialect(), connection.vendor
     asked = ", ".join(f"({number}, {_ID[vendor]})" for number in range(len(runs)))
-    of_task = f"FROM {TASK_RUNS.runs} t WHERE t.flow_run_id = w.run AND t.task_key = w.task_key"
-    first = f"{of_task} ORDER BY t.dynamic_key LIMIT 1"
-    states = f"SELECT COALESCE(t.state_type, '{NO_STATE}') AS state {of_task} LIMIT {TASK_RUNS_READ + 1}"
-    least = f"SELECT MIN(t.task_key) FROM {TASK_RUNS.runs} t WHERE t.flow_run_id = "
+    first = f"{OF_TASK} ORDER BY t.dynamic_key LIMIT 1"
+    states = f"SELECT COALESCE(t.state_type, '{NO_STATE}') AS state {OF_TASK} LIMIT {TASK_RUNS_READ + 1}"
     with reader().cursor() as cursor:
         cursor.execute(
-            f"WITH RECURSIVE asked(number, run) AS (VALUES {asked}), walked(number, run, place, task_key) AS ("
-            f"SELECT a.number, a.run, 1, ({least} a.run) FROM asked a "
-            f"UNION ALL SELECT w.number, w.run, w.place + 1, ({least} w.run AND t.task_key > w.task_key) "
-            f"FROM walked w WHERE w.task_key IS NOT NULL AND w.place < {KEYS_READ}) "
-            f"SELECT w.number, w.task_key, (SELECT {_JOINED[vendor]} FROM ({states}) s), (SELECT t.name {first}), "
+            with_task_keys(f"VALUES {asked}", KEYS_READ)
+            + f"SELECT w.number, w.task_key, (SELECT {_JOINED[vendor]} FROM ({states}) s), (SELECT t.name {first}), "
             f"(SELECT t.expected_start_time {first}) FROM walked w WHERE w.task_key IS NOT NULL",
             [db.uuid(run.pk) for run in runs],
         )

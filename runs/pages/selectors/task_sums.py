@@ -17,9 +17,10 @@ from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 
 from orchestration.reading import reader
-from orchestration.tables import TASK_RUNS, dialect
+from orchestration.tables import FLOW_RUNS, dialect
 from orionflow.contract.states import TERMINAL
 from runs.models import FlowRun, TaskRun
+from runs.pages.selectors.task_keys import OF_TASK, with_task_keys
 
 # The most task runs that are all read, and how many are read if there are more, as these are only some anyway. Then
 # also the most tasks of a flow run, in the order of their keys, and the most of them of which not all runs are read.
@@ -138,20 +139,13 @@ def _sum(sums: Mapping[UUID, dict[str, SummedTask]], parts: Sequence[Part], most
 
 
 def _numbers_of_runs(flow_runs: QuerySet[FlowRun, Any]) -> dict[tuple[UUID, str], int]:
-    """Return for each flow run and key of a task how many runs it has, counted up to a limit. One query.
-
-    The unique index of task runs leads from one key to the next.
-    """
+    """Return for each flow run and key of a task how many runs it has, counted up to a limit. One query."""
     asked, values = flow_runs.query.sql_with_params()
-    least = f"SELECT MIN(t.task_key) FROM {TASK_RUNS.runs} t WHERE t.flow_run_id = "
-    runs = f"SELECT 1 FROM {TASK_RUNS.runs} t WHERE t.flow_run_id = w.run AND t.task_key = w.task_key"
+    runs = f"SELECT 1 {OF_TASK} LIMIT {RUNS_OF_MANY + 1}"
     with reader().cursor() as cursor:
         cursor.execute(
-            f"WITH RECURSIVE asked(run) AS ({asked}), walked(run, place, task_key) AS ("
-            f"SELECT a.run, 1, ({least} a.run) FROM asked a "
-            f"UNION ALL SELECT w.run, w.place + 1, ({least} w.run AND t.task_key > w.task_key) "
-            f"FROM walked w WHERE w.task_key IS NOT NULL AND w.place < {TASKS_SUMMED}) "
-            f"SELECT w.run, w.task_key, (SELECT COUNT(*) FROM ({runs} LIMIT {RUNS_OF_MANY + 1}) AS counted) "
+            with_task_keys(f"SELECT 0, f.id FROM {FLOW_RUNS.runs} f WHERE f.id IN ({asked})", TASKS_SUMMED)
+            + f"SELECT w.run, w.task_key, (SELECT COUNT(*) FROM ({runs}) AS counted) "
             "FROM walked w WHERE w.task_key IS NOT NULL",
             values,
         )
