@@ -11,9 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from deployments.pages.selectors.arrivals import Arrivals, Hour
-
-HEIGHT, STEP, BAR = 100, 12, 8
-LOWEST = 5
+from runs.pages.charts import UpAndDown
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +53,16 @@ def chart_of(arrivals: Arrivals, queue_id: UUID) -> Chart | None:
     )
     if not (most_due or most_started or arrivals.is_cut):
         return None
-    scale = (HEIGHT - 2 * LOWEST) / max(most_due + most_started, 1)
-    middle = round(LOWEST + scale * most_due, 1)
-    bars = []
+    layout = UpAndDown.of(len(arrivals.hours), most_due, most_started)
+    middle, bars = layout.middle, []
     for number, one in enumerate(arrivals.hours):
+        x = number * layout.STEP
         up, down = (
-            f"M{number * STEP} {middle}v{sign * round(LOWEST + scale * runs, 1):g}h{BAR}V{middle}z" if runs else ""
+            f"M{x} {middle}v{sign * layout.length(runs):g}h{layout.BAR}V{middle}z" if runs else ""
             for sign, runs in ((-1, one.due), (1, one.started))
         )
-        bars.append(Bars(one, number * STEP, up, down, _listing(one, queue_id)))
-    width = max(len(bars) * STEP - (STEP - BAR), BAR)
-    return Chart(bars, width, middle, most_due, most_started, arrivals.is_cut)
+        bars.append(Bars(one, x, up, down, _listing(one, queue_id)))
+    return Chart(bars, layout.width, middle, most_due, most_started, arrivals.is_cut)
 
 
 def _listing(one: Hour, queue_id: UUID) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import log1p, log10, sqrt
+from typing import ClassVar
 
 from orchestration.core.states import TERMINAL, StateType
 from runs.models import FlowRun
@@ -156,9 +157,31 @@ def parts_of(progress: Progress) -> list[Part]:
     return parts
 
 
+@dataclass(frozen=True, slots=True)
+class UpAndDown:
+    """Bars up and down from one line, side by side and in one scale: the line, the width of all, and their lengths."""
+
+    middle: float
+    width: int
+    _scale: float
+
+    STEP: ClassVar[int] = 12
+    BAR: ClassVar[int] = 8
+    HEIGHT: ClassVar[int] = 100
+    LOWEST: ClassVar[int] = 5
+
+    @classmethod
+    def of(cls, count: int, most_up: float, most_down: float) -> UpAndDown:
+        """Lay out so many places of which the longest bars stand for these values."""
+        scale = (cls.HEIGHT - 2 * cls.LOWEST) / max(most_up + most_down, 1)
+        width = max(count * cls.STEP - (cls.STEP - cls.BAR), cls.BAR)
+        return cls(round(cls.LOWEST + scale * most_up, 1), width, scale)
+
+    def length(self, value: float) -> float:
+        return round(self.LOWEST + self._scale * value, 1)
+
+
 # The wave of a flow: for each slot of time a bar up for completed runs, and a point down for failed and crashed ones.
-WAVE_HEIGHT, WAVE_STEP, WAVE_BAR = 100, 12, 8
-LOWEST_WAVE = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,14 +211,13 @@ def wave_of(slots: Sequence[Outcomes]) -> Wave:
     Both directions have the same scale.
     """
     completed, failed = max(one.completed for one in slots), max(one.failed for one in slots)
-    scale = (WAVE_HEIGHT - 2 * LOWEST_WAVE) / max(sqrt(completed) + sqrt(failed), 1)
-    middle = round(LOWEST_WAVE + scale * sqrt(completed), 1)
+    layout = UpAndDown.of(len(slots), sqrt(completed), sqrt(failed))
+    middle, bar, half = layout.middle, layout.BAR, layout.BAR / 2
     beats = []
     for number, one in enumerate(slots):
-        x, half = number * WAVE_STEP, WAVE_BAR / 2
-        up, down = (round(LOWEST_WAVE + scale * sqrt(runs), 1) for runs in (one.completed, one.failed))
-        bar = f"M{x} {middle}v{-up}h{WAVE_BAR}v{up}z" if one.completed else ""
-        point = f"M{x} {middle}h{WAVE_BAR}l{-half:g} {down}z" if one.failed else ""
-        beats.append(Beat(one, x, bar, point))
-    width = len(slots) * WAVE_STEP - (WAVE_STEP - WAVE_BAR)
-    return Wave(beats, width, middle, completed, failed)
+        x = number * layout.STEP
+        up, down = (layout.length(sqrt(runs)) for runs in (one.completed, one.failed))
+        rising = f"M{x} {middle}v{-up}h{bar}v{up}z" if one.completed else ""
+        point = f"M{x} {middle}h{bar}l{-half:g} {down}z" if one.failed else ""
+        beats.append(Beat(one, x, rising, point))
+    return Wave(beats, layout.width, middle, completed, failed)
