@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,9 +21,14 @@ NIGHTLY = {"cron": "30 1 * * *", "timezone": "Europe/Berlin"}
 
 
 def make_deployment(
-    name: str = "nightly", *, flow: str = "etl", schedules: list[dict[str, Any]] | None = None, **columns: Any
+    name: str = "nightly",
+    *,
+    flow: str = "etl",
+    schedules: list[dict[str, Any]] | None = None,
+    calendars: Sequence[str] = (),
+    **columns: Any,
 ) -> Deployment:
-    wanted = [NewSchedule(definition=one) for one in schedules or []]
+    wanted = [NewSchedule(definition=one, calendars=list(calendars)) for one in schedules or []]
     made, _ = create_deployment(
         flow_id=make_flow(flow).pk,
         name=name,

@@ -12,7 +12,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from deployments.models import Deployment, Schedule
+from deployments.models import Deployment
 from deployments.pages.month import DayCell
 from deployments.pages.selectors import month as selectors
 from deployments.pages.selectors import plan
@@ -47,9 +47,10 @@ def planned_at(cell: DayCell) -> dict[str, str]:
     return {one.deployment.name: str(one.number) for one in cell.found.planned}
 
 
-def left_out_by(made: Deployment, text: str) -> None:
-    calendar = create_calendar(name="holidays", description="", ics=text, now=timezone.now())
-    Schedule.objects.get(deployment=made).calendars.add(calendar)
+def make_excluded(text: str, schedule: dict[str, Any], name: str = "nightly") -> Deployment:
+    """Make a deployment whose schedule leaves out a calendar from its first planned run on."""
+    create_calendar(name="holidays", description="", ics=text, now=timezone.now())
+    return make_deployment(name, schedules=[schedule], calendars=["holidays"])
 
 
 def test_a_day_to_come_has_the_planned_runs_of_each_deployment_and_their_list(browser: Client):
@@ -129,7 +130,7 @@ def test_days_begin_at_midnight_of_the_reader_also_when_clocks_change(browser: C
 
 def test_a_day_that_a_calendar_excludes_says_so_in_words(browser: Client):
     month = next_month()
-    left_out_by(make_deployment(schedules=[HOURLY]), BLACKOUT.format(month + 6 * DAY))
+    make_excluded(BLACKOUT.format(month + 6 * DAY), HOURLY)
 
     answer = browser.get(f"/schedule?view=month&month={month:%Y-%m}")
     page = " ".join(answer.content.decode().split())
@@ -143,7 +144,7 @@ def test_a_day_that_a_calendar_excludes_says_so_in_words(browser: Client):
 
 
 def test_the_tracks_say_what_a_calendar_excludes(browser: Client):
-    left_out_by(make_deployment(schedules=[HOURLY]), BLACKOUT.format(timezone.now().date() + DAY))
+    make_excluded(BLACKOUT.format(timezone.now().date() + DAY), HOURLY)
 
     answer = browser.get("/schedule?span=7d")
 
@@ -161,8 +162,7 @@ LAST_EVENT = (
 
 def test_the_last_moment_of_the_calendar_is_shown_in_every_zone(browser: Client):
     browser.post("/settings/browser", {"theme": "system", "density": "normal", "zone": "Asia/Tokyo"})
-    made = make_deployment(schedules=[HOURLY])
-    left_out_by(made, LAST_EVENT)
+    made = make_excluded(LAST_EVENT, HOURLY)
     address = f"/deployments/{made.pk}"
     wanted = [
         {"schedule": {**HOURLY, "timezone": zone}, "ends_at": end}
@@ -211,8 +211,7 @@ def test_a_search_that_a_calendar_ends_says_that_later_days_are_not_counted(
     browser: Client, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(selectors, "MOST_TIMES", 500)
-    made = make_deployment("minutely", schedules=[{"cron": "* * * * *", "timezone": "UTC"}])
-    left_out_by(made, NIGHTS.format("x"))
+    make_excluded(NIGHTS.format("x"), {"cron": "* * * * *", "timezone": "UTC"}, "minutely")
 
     cells = month_at(browser, next_month())
 
