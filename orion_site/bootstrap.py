@@ -38,9 +38,11 @@ def ephemeral_application() -> WSGIApplication:
 
 
 def _start() -> WSGIApplication:
-    # The collector would search what is loaded several times, and find that all of it is needed.
+    # The collector would search what is loaded several times, and find that all of it is needed. `settle` keeps it
+    # from doing so at the end of the block, too.
     with collection_put_off():
         _configure()
+        settle()
     # This may wait for another process.
     _prepare()
     with collection_put_off():
