@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
+from functools import cache
+from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, overload
 
 from orionflow.code.sources import (
@@ -53,6 +57,21 @@ def _runner(chosen: TaskRunner | type[TaskRunner] | None, argument: str) -> Task
     if not isinstance(runner, TaskRunner):
         raise UsageError(f"{argument} must be a TaskRunner such as ConcurrentTaskRunner(), not {chosen!r}.")
     return runner
+
+
+@cache
+def _engine() -> ModuleType:
+    """Return the module that calls flows, imported at the first call.
+
+    The collector of cyclic garbage is off meanwhile: it would search the loaded modules sixty times, in vain.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return import_module("orionflow.engine.invoke")
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class Flow(Declared[P, R], Deployable):
@@ -141,9 +160,7 @@ class Flow(Declared[P, R], Deployable):
         self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Iterable[Any] | None, return_state: bool
     ) -> Any:
         """Run the flow. A call of an async flow returns a coroutine, unless a sync flow makes it."""
-        from orionflow.engine.invoke import call_flow
-
-        return call_flow(self, args, kwargs, wait_for, return_state)
+        return _engine().call_flow(self, args, kwargs, wait_for, return_state)
 
     def with_options(self, **options: Any) -> Flow[P, R]:
         """Return a copy of the flow with some options changed: `etl.with_options(retries=2)()`.
