@@ -31,13 +31,13 @@ Figures = dict[str, float]
 class Sizes:
     rounds: int = 5
     tasks: int = 2000
-    starts: int = 3
+    starts: int = 8
     turns: int = 4
     singles: int = 8
     burst: int = 20
 
 
-SHORT, LONG = Sizes(), Sizes(rounds=15, tasks=5000, starts=5, turns=10, singles=20, burst=50)
+SHORT, LONG = Sizes(), Sizes(rounds=15, tasks=5000, starts=16, turns=10, singles=20, burst=50)
 
 
 def tasks_in_process(of: Installation, sizes: Sizes) -> Figures:
