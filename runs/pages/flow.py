@@ -21,7 +21,7 @@ from orion_site.live.pages import is_shown, live_page, rows_held
 from runs.models import Flow
 from runs.pages.charts import Beat, trend_of, wave_of
 from runs.pages.filtering import address_after
-from runs.pages.selectors.flow_history import VERSIONS_SHOWN, Outcomes, outcomes_of_flow
+from runs.pages.selectors.flow_history import VERSIONS_SHOWN, outcomes_of_flow
 from runs.pages.selectors.flows import RUNS_PER_PAGE, flow_page
 from runs.pages.selectors.keyset import Cursor
 from runs.pages.selectors.runs import come_within
@@ -38,15 +38,10 @@ DEPLOYMENTS_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(Beat):
     """A slot of the wave with the addresses of the lists of its runs."""
 
-    beat: Beat
     flow: str
-
-    @property
-    def outcomes(self) -> Outcomes:
-        return self.beat.outcomes
 
     @property
     def words(self) -> str:
@@ -117,7 +112,7 @@ def _wave(request: HttpRequest, one: Flow, now: datetime) -> dict[str, object]:
     since = asked if asked in RANGES else USUAL_RANGE
     words, step, slots = RANGES[since]
     wave = wave_of(outcomes_of_flow(flow_id=one.pk, slots=slots, step=step, now=now))
-    drawn = [Slot(beat, one.name) for beat in wave.beats]
+    drawn = [Slot(beat.outcomes, beat.x, beat.up, beat.down, one.name) for beat in wave.beats]
     return {
         "wave": wave,
         "slots": drawn,
