@@ -20,10 +20,11 @@ from orchestration.core.verdicts import ACCEPT, Abort
 from orchestration.errors import DomainError, FlowRunNotFound, RunLost, TaskRunNotFound
 from orchestration.moving import MovingRun
 from orchestration.new_runs import NewTaskRun
+from orchestration.proposals import Outcome, Proposal
 from orchestration.stored import hold_attempts, known_calls, read_parents, stopping_ancestors
 from orchestration.tables import TASK_RUNS
 from orchestration.transactions import repeated_on_conflict, write_transaction
-from orchestration.unit import Outcome, Proposal, Unit
+from orchestration.unit import Unit
 from orionflow.contract.kinds import RunCommand
 
 _REFUSED_BEFORE = Abort("This was refused when it was first sent; what came after it is stored already.")

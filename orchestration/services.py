@@ -12,9 +12,10 @@ from django.db import transaction
 from orchestration.core.policies import Policy
 from orchestration.core.states import State
 from orchestration.errors import RunLost
+from orchestration.proposals import Outcome, Proposal
 from orchestration.tables import FLOW_RUNS, TASK_RUNS, Tables
 from orchestration.transactions import repeated_on_conflict, write_transaction
-from orchestration.unit import Outcome, Proposal, Unit
+from orchestration.unit import Unit
 
 
 @repeated_on_conflict

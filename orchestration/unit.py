@@ -11,67 +11,33 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import NamedTuple
 from uuid import UUID
 from weakref import WeakMethod
 
 from orchestration import announce
 from orchestration.acts import current_act, note
 from orchestration.core.bookkeeping import settle
-from orchestration.core.decide import Decision, Judgement, ParentFlowRun, Transition, decide
+from orchestration.core.decide import Decision, ParentFlowRun, Transition, decide
 from orchestration.core.effects import CancelRuns, MirrorToParentTask
 from orchestration.core.folding import FoldedState, may_hold, unfold
-from orchestration.core.policies import MINIMAL_FLOW, MINIMAL_TASK, Policy, usual_policy
 from orchestration.core.results import taken_apart
 from orchestration.core.runs import Run
 from orchestration.core.states import NO_DETAILS, State, StateDetails, StateType
-from orchestration.core.verdicts import ACCEPT, Abort, Accept, Reject, Wait
+from orchestration.core.verdicts import ACCEPT, Accept
 from orchestration.effects import Effects
 from orchestration.errors import StateIdTaken
 from orchestration.facts import Facts
 from orchestration.json_columns import refusal_text, with_own_ids
 from orchestration.moving import MovingRun
 from orchestration.new_runs import NewFlowRun, NewRun
+from orchestration.proposals import Outcome, Proposal, by_the_clock_of_the_run, policy_for, with_scheduled_time
 from orchestration.stored import StoredRun, StoredState, read_runs, read_states
 from orchestration.tables import FLOW_RUNS, TASK_RUNS, Row, Tables, dialect, json_text, lock, lock_free
 from orchestration.writes import insert_runs, insert_states, state_row, unfolded_row, update_runs
 from orionflow.contract.ids import uuid7
-from orionflow.contract.states import BAD, BETWEEN_ATTEMPTS
+from orionflow.contract.states import BAD
 
 _TICK = timedelta(microseconds=1)
-
-
-class Proposal(NamedTuple):
-    """A state that is proposed for a run.
-
-    `epoch` is the attempt that proposes it, if one does. `author` is None for the run's own client. The rules judge by
-    the time `now`. With `new_attempt` the state begins a new attempt: reports of the attempt before it are refused from
-    then on. `policy` names the rules to ask, if these are neither the usual nor those of a forced state.
-    """
-
-    state: State
-    now: datetime
-    epoch: int | None = None
-    force: bool = False
-    author: str | None = None
-    new_attempt: bool = False
-    policy: Policy | None = None
-    # When the run entered the state, if it could not be reported at that time.
-    at: datetime | None = None
-
-
-class Outcome(NamedTuple):
-    """The outcome of a proposal: the verdict, the run's state after it, and whether this proposal wrote that state."""
-
-    verdict: Accept | Reject | Wait | Abort
-    state: State | None
-    written: bool
-    trail: tuple[Judgement, ...]
-
-    @property
-    def refusal(self) -> str:
-        """Return the reason why no state was written; empty if the proposed state, or another one, was."""
-        return "" if self.written or isinstance(self.verdict, Accept) else self.verdict.reason
 
 
 class Unit:
@@ -168,9 +134,9 @@ class Unit:
     def propose(self, moving: MovingRun, proposal: Proposal) -> Outcome:
         """Judge one proposal on top of the changes of earlier ones."""
         before = moving.state
-        proposal = _by_the_clock_of_the_run(moving, proposal)
-        proposed = _with_scheduled_time(proposal.state, proposal.now)
-        policy = proposal.policy or _policy_for(moving.run, proposal.force)
+        proposal = by_the_clock_of_the_run(moving, proposal)
+        proposed = with_scheduled_time(proposal.state, proposal.now)
+        policy = proposal.policy or policy_for(moving.run, proposal.force)
         self.facts.about(moving, proposal.now)
         decision = decide(Transition(moving.run, before, proposed), policy, self.facts)
         moving.touched = True
@@ -347,39 +313,6 @@ def _next_timestamp(state: State | None, now: datetime) -> datetime:
     if state is None or state.timestamp is None or state.timestamp < now:
         return now
     return state.timestamp + _TICK
-
-
-def _policy_for(run: Run, force: bool) -> Policy:
-    if not force:
-        return usual_policy(run)
-    return MINIMAL_FLOW if run.kind == "flow-run" else MINIMAL_TASK
-
-
-def _with_scheduled_time(proposed: State, now: datetime) -> State:
-    if proposed.type is StateType.SCHEDULED and proposed.details.scheduled_time is None:
-        return proposed.with_details(scheduled_time=now)
-    return proposed
-
-
-def _by_the_clock_of_the_run(moving: MovingRun, proposal: Proposal) -> Proposal:
-    """Return the proposal at a moment that follows the current state, although the clock was set back since.
-
-    The delay of a retry begins after the attempt. A program that has waited for the retry, by a clock that is never set
-    back, names the time that it waited for. A flow run that crashed waits for an agent, which goes by the clock as it
-    is now.
-    """
-    before = moving.state
-    if before is None or before.timestamp is None:
-        return proposal
-    if before.type is StateType.RUNNING and proposal.now < before.timestamp:
-        is_left_to_agents = moving.tables is FLOW_RUNS and proposal.state.type is StateType.CRASHED
-        return proposal if is_left_to_agents else proposal._replace(now=before.timestamp)
-    proposed, due = proposal.state, before.details.scheduled_time
-    if before.name not in BETWEEN_ATTEMPTS or proposed.type is not StateType.RUNNING or due is None:
-        return proposal
-    if proposed.details.scheduled_time != due:
-        return proposal
-    return proposal._replace(state=proposed.with_details(scheduled_time=None), now=max(proposal.now, due))
 
 
 def _awaits(task_run: MovingRun, child_id: UUID) -> bool:

@@ -19,11 +19,11 @@ from orchestration.batch import TaskRunTransition, apply_task_run_transitions
 from orchestration.core.states import StateType, cancelled, cancelling, failed
 from orchestration.errors import FlowRunNotFound
 from orchestration.one_by_one import FirstError, concerns_every_row, work_on_each
+from orchestration.proposals import Proposal
 from orchestration.services import propose
 from orchestration.stored import locked_run
 from orchestration.tables import FLOW_RUNS, TASK_RUNS, lock
 from orchestration.transactions import repeated_on_conflict, write_transaction
-from orchestration.unit import Proposal
 from runs.models import FlowRun, FlowRunState, TaskRun
 from runs.querysets import RunQuerySet
 

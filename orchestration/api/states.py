@@ -9,7 +9,7 @@ from rest_framework.response import Response
 
 from orchestration.core.states import NO_DETAILS, State, is_unpersisted
 from orchestration.core.verdicts import Abort, Accept, Reject, Wait
-from orchestration.unit import Outcome
+from orchestration.proposals import Outcome
 from orionflow.contract.runs import StateCreate, StateOut
 from orionflow.contract.states import MOMENTS
 

@@ -9,10 +9,10 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef, Q
 
 from orchestration.core.states import State, StateDetails, StateType
+from orchestration.proposals import Proposal
 from orchestration.services import propose
 from orchestration.tables import TASK_RUNS, lock
 from orchestration.transactions import repeated_on_conflict, write_transaction
-from orchestration.unit import Proposal
 from runs.background_tasks.selectors import abandoned_task_runs, is_abandoned, parameters_of
 from runs.models import HeldCall, TaskRun
 

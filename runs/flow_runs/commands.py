@@ -14,11 +14,11 @@ from deployments.definitions.core.parameters import mismatch
 from orchestration.core.states import TERMINAL, State, StateType, awaiting_retry, cancelling, resuming, running
 from orchestration.core.verdicts import Abort, Reject
 from orchestration.errors import FlowRunNotFound
+from orchestration.proposals import Outcome, Proposal
 from orchestration.services import judge_flow_run_states, propose, propose_flow_run_state
 from orchestration.stored import StoredRun, read_runs
 from orchestration.tables import FLOW_RUNS, lock
 from orchestration.transactions import repeated_on_conflict, write_transaction
-from orchestration.unit import Outcome, Proposal
 from runs.inputs.selectors import schema_in
 from runs.models import FlowRun, FlowRunInput
 

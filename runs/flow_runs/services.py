@@ -16,8 +16,9 @@ from orchestration.core.states import State, StateType
 from orchestration.database_clock import current_time
 from orchestration.errors import FlowRunNotFound
 from orchestration.new_runs import NewFlowRun
+from orchestration.proposals import Proposal
 from orchestration.transactions import repeated_on_conflict, write_transaction
-from orchestration.unit import Proposal, Unit
+from orchestration.unit import Unit
 from orionflow.contract.ids import uuid7
 from orionflow.contract.kinds import FINDER_NAME
 from runs.errors import CodeInParameters, FlowNotFound, JobVariablesSettled, RunIdTaken

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST
 from orchestration.core.verdicts import Accept, Reject
 from orchestration.database_clock import current_time
 from orchestration.errors import FlowRunNotFound
-from orchestration.unit import Outcome
+from orchestration.proposals import Outcome
 from orion_site.accounts.permissions import Action, actor_of, requires
 from orion_site.forms.submitting import page_to_return_to
 from runs.flow_runs.commands import cancel_flow_run, retry_flow_run

@@ -20,10 +20,10 @@ from orchestration.core.states import TERMINAL, State, StateType, awaiting_retry
 from orchestration.core.verdicts import ACCEPT, Abort
 from orchestration.errors import DomainError, FlowRunNotFound
 from orchestration.new_runs import NewFlowRun
+from orchestration.proposals import Outcome, Proposal
 from orchestration.services import judge_flow_run_states, propose
 from orchestration.tables import FLOW_RUNS, lock
 from orchestration.transactions import repeated_on_conflict, write_transaction
-from orchestration.unit import Outcome, Proposal
 from orionflow.contract.ids import uuid7
 from orionflow.contract.masking import refusal_of_masked
 from runs.errors import NoSuchTask, RetryTaken, RunMoved

@@ -12,9 +12,10 @@ from orchestration.acts import note
 from orchestration.core.states import State
 from orchestration.errors import FlowRunNotFound, TaskRunNotFound
 from orchestration.new_runs import NewTaskRun
+from orchestration.proposals import Proposal
 from orchestration.tables import dialect
 from orchestration.transactions import repeated_on_conflict, write_transaction
-from orchestration.unit import Proposal, Unit
+from orchestration.unit import Unit
 from orionflow.contract.ids import uuid7
 from runs.errors import RunIdTaken
 from runs.flow_runs.services import delete_below_task_runs

@@ -14,8 +14,8 @@ from deployments.dispatch.services.heartbeats import record_heartbeat
 from deployments.models import Deployment, Lease, Worker, WorkQueue
 from deployments.work.services.work_queues import queue_for
 from orchestration.core.states import State, running, scheduled
+from orchestration.proposals import Outcome
 from orchestration.services import propose_flow_run_state
-from orchestration.unit import Outcome
 from orionflow.contract.agents import AgentRegistration, Order
 from runs.models import FlowRun
 from tests.factories import NOON, make_flow, make_flow_run, make_state

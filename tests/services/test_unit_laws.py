@@ -21,10 +21,11 @@ from events.automations.services.automations import create_automation
 from events.models import Automation, Event, Notification
 from orchestration.core.states import State, scheduled
 from orchestration.new_runs import NewFlowRun
+from orchestration.proposals import Outcome, Proposal
 from orchestration.services import propose_flow_run_state
 from orchestration.tables import FLOW_RUNS
 from orchestration.transactions import write_transaction
-from orchestration.unit import Outcome, Proposal, Unit
+from orchestration.unit import Unit
 from orionflow.contract.ids import uuid7
 from runs.flow_runs.services import create_flow_run
 from runs.models import Artifact, FlowRun, FlowRunState, TaskRun, TaskRunState

@@ -23,11 +23,11 @@ from orchestration.core.policies import OUT_OF_TOUCH_FLOW, Policy
 from orchestration.core.states import State, StateType, cancelled, crashed, scheduled
 from orchestration.errors import FlowRunNotFound, RunLost
 from orchestration.one_by_one import FirstError
+from orchestration.proposals import Proposal
 from orchestration.services import propose
 from orchestration.stored import StoredRun, locked_run
 from orchestration.tables import FLOW_RUNS
 from orchestration.transactions import repeated_on_conflict, write_transaction
-from orchestration.unit import Proposal
 from runs.models import FlowRun, TaskRun
 
 CRASH_DETECTION = "crash detection"

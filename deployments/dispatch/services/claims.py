@@ -29,9 +29,10 @@ from orchestration.core.states import State, StateType
 from orchestration.errors import DomainError
 from orchestration.measured import claim_attempts, claim_delay
 from orchestration.moving import MovingRun
+from orchestration.proposals import Proposal
 from orchestration.tables import FLOW_RUNS, dialect, fetch, insert_rows
 from orchestration.transactions import repeated_on_conflict, write_transaction
-from orchestration.unit import Proposal, Unit
+from orchestration.unit import Unit
 from runs.models import FlowRun
 
 # Extra runs in the advice, besides one more for each that is wanted: servers that ask at the same time get the same

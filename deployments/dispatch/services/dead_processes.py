@@ -22,11 +22,11 @@ from orchestration.core.bookkeeping import is_out_of_process
 from orchestration.core.states import StateType, cancelled, crashed
 from orchestration.errors import FlowRunNotFound
 from orchestration.one_by_one import FirstError, Turns, work_on_each
+from orchestration.proposals import Proposal
 from orchestration.services import propose
 from orchestration.stored import locked_run
 from orchestration.tables import FLOW_RUNS
 from orchestration.transactions import repeated_on_conflict, write_transaction
-from orchestration.unit import Proposal
 from orionflow.contract.states import TERMINAL, UNFINISHED, in_order
 from runs.models import FlowRun, FlowRunState, TaskRun
 

@@ -16,11 +16,11 @@ from orchestration.core.policies import LATE_FLOW
 from orchestration.core.states import TERMINAL, late
 from orchestration.errors import FlowRunNotFound
 from orchestration.one_by_one import Turns, work_on_each
+from orchestration.proposals import Proposal
 from orchestration.services import propose
 from orchestration.stored import locked_run
 from orchestration.tables import FLOW_RUNS
 from orchestration.transactions import repeated_on_conflict, write_transaction
-from orchestration.unit import Proposal
 from orionflow.contract.kinds import RESOURCE_ID, RESOURCE_ROLE
 from runs.models import FlowRun
 

@@ -18,8 +18,9 @@ from deployments.models import Deadline, Deployment, Schedule, SkippedTime
 from orchestration.core.states import scheduled
 from orchestration.moving import MovingRun
 from orchestration.new_runs import NewFlowRun
+from orchestration.proposals import Proposal
 from orchestration.tables import dialect, insert_rows
-from orchestration.unit import Proposal, Unit
+from orchestration.unit import Unit
 from orionflow.contract.ids import uuid7
 from runs.flow_runs.services import delete_flow_runs
 from runs.models import FlowRun
