@@ -55,8 +55,9 @@ def measured(work: Callable[[], Any]) -> tuple[float, float]:
 
 
 def days() -> None:
+    from deployments.upkeep.selectors.old_rows import Ages
     from deployments.upkeep.services.partitions import divide, make_days_ahead
-    from deployments.upkeep.services.retention import Ages, purge, retain
+    from deployments.upkeep.services.retention import purge, retain
 
     now = datetime.now(UTC)
     ages = Ages(logs=30 * DAY)
@@ -180,6 +181,7 @@ def runs() -> None:
     from django.db import connection
     from django.utils import timezone
 
+    from deployments.upkeep.selectors.old_rows import Ages
     from deployments.upkeep.services import retention
     from orchestration.transactions import write_transaction
 
@@ -187,7 +189,7 @@ def runs() -> None:
     at_size.BASE = DELETED
     fill_one_day(now - 10 * DAY, 2)
     retention.write_transaction = timed(write_transaction)  # type: ignore[attr-defined]
-    ages = retention.Ages(runs=5 * DAY)
+    ages = Ages(runs=5 * DAY)
     seconds, cpu = measured(lambda: retention.purge(ages=ages, now=now))
     report(
         "retention",

@@ -23,7 +23,8 @@ from django.db.models import Model
 
 from deployments.archive.place import ArchiveUnavailable, Batch, Place, place
 from deployments.archive.rows import Column, Writer, add_rows, as_id, columns_of
-from deployments.upkeep.services.retention import RUNS_AT_ONCE, Ages, AskRuns, delete_archived, old_families
+from deployments.upkeep.selectors.old_rows import RUNS_AT_ONCE, Ages, AskRuns, old_families
+from deployments.upkeep.services.retention import delete_archived
 from events.models import Event
 from orionflow.contract.states import TERMINAL
 from runs.models import Artifact, FlowRun, FlowRunInput, FlowRunState, Log, TaskRun, TaskRunState

@@ -30,6 +30,7 @@ def purge(older_than: str, dry_run: bool, yes: bool, output: str) -> None:
     with django_ready():
         from deployments.archive.place import ArchiveUnavailable
         from deployments.archive.services import sparing_restored
+        from deployments.upkeep.selectors.old_rows import Ages, count_purgeable
         from deployments.upkeep.services import retention
         from orchestration.database_clock import current_time
         from orion_site.audit.entrances import record_command
@@ -37,9 +38,9 @@ def purge(older_than: str, dry_run: bool, yes: bool, output: str) -> None:
 
         now = current_time()
         try:
-            ages = sparing_restored(retention.Ages(age, age, age), now)
+            ages = sparing_restored(Ages(age, age, age), now)
             if dry_run:
-                counts = retention.count_purgeable(ages=ages, now=now)
+                counts = count_purgeable(ages=ages, now=now)
             else:
                 if not yes:
                     ask_first(f"Delete what is older than {older_than} in {place()}?")

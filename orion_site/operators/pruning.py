@@ -17,7 +17,8 @@ from django.template.response import TemplateResponse
 
 from deployments.archive.place import ArchiveUnavailable
 from deployments.archive.services import sparing_restored
-from deployments.upkeep.services.retention import Ages, old_rows, purge_for
+from deployments.upkeep.selectors.old_rows import Ages, old_rows
+from deployments.upkeep.services.retention import purge_for
 from orchestration.database_clock import current_time
 from runs.pages.selectors.keyset import COUNT_CAP, capped_counts
 

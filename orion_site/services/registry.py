@@ -17,7 +17,8 @@ from deployments.dispatch.services.lateness import mark_late_runs, watch_deadlin
 from deployments.limits.services.held_slots import sweep_leases
 from deployments.schedules.services.planning import plan_due_schedules
 from deployments.upkeep.current_settings import current
-from deployments.upkeep.services.retention import Ages, retain
+from deployments.upkeep.selectors.old_rows import Ages
+from deployments.upkeep.services.retention import retain
 from events.automations.services.actions import do_actions
 from events.automations.services.evaluation import judge_events
 from events.notifications.services.notifications import send_notifications

@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from deployments.upkeep.services.retention import Ages, purge
+from deployments.upkeep.selectors.old_rows import Ages
+from deployments.upkeep.services.retention import purge
 from orionflow.contract.ids import environment_id
 from runs.environments.services import store_environment
 from runs.models import Environment

@@ -28,7 +28,8 @@ from deployments.archive.restoring import restore_day, restore_run
 from deployments.archive.selectors import Wanted, archived_run, archived_runs
 from deployments.archive.services import archive_runs, count_archivable, sparing_restored
 from deployments.upkeep.selectors.invariants import violations
-from deployments.upkeep.services.retention import Ages, old_families, purge, retain
+from deployments.upkeep.selectors.old_rows import Ages, old_families
+from deployments.upkeep.services.retention import purge, retain
 from events.models import Event
 from orchestration.services import propose_flow_run_state, propose_task_run_state
 from runs.models import Artifact, FlowRun, FlowRunState, Log, TaskRun, TaskRunState
@@ -264,7 +265,7 @@ def test_the_newest_artifact_of_a_key_is_in_both():
 
 def test_many_runs_are_several_batches_of_one_day_each(monkeypatch):
     monkeypatch.setattr(services, "FLOW_RUNS_PER_BATCH", 2)
-    monkeypatch.setattr("deployments.upkeep.services.retention.RUNS_AT_ONCE", 1)
+    monkeypatch.setattr("deployments.upkeep.selectors.old_rows.RUNS_AT_ONCE", 1)
     runs = [ended(OLD - number * timedelta(hours=1), tasks=1) for number in range(5)]
     yesterday = ended(OLD - DAY, tasks=0)
 
@@ -502,7 +503,7 @@ def killed_before(model):
 
 
 def test_a_run_that_is_restored_during_a_search_for_old_runs_is_kept(monkeypatch):
-    monkeypatch.setattr("deployments.upkeep.services.retention.RUNS_AT_ONCE", 1)
+    monkeypatch.setattr("deployments.upkeep.selectors.old_rows.RUNS_AT_ONCE", 1)
     run = ended()
     archived()
     older = ended(OLD - DAY)

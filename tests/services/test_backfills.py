@@ -18,7 +18,8 @@ from deployments.backfills.services.planning import NewBackfill, planned_backfil
 from deployments.errors import BackfillEnded, BackfillExists, BadBackfill, ParametersMisfit
 from deployments.models import Backfill, BackfillTime, Deployment
 from deployments.schedules.services.calendars import create_calendar
-from deployments.upkeep.services.retention import Ages, purge
+from deployments.upkeep.selectors.old_rows import Ages
+from deployments.upkeep.services.retention import purge
 from orchestration.services import propose_flow_run_state
 from runs.flow_runs.commands import cancel_flow_run
 from runs.flow_runs.services import delete_flow_run

@@ -9,7 +9,8 @@ from uuid import uuid4
 import pytest
 
 from deployments.models import Deployment
-from deployments.upkeep.services.retention import Ages, purge
+from deployments.upkeep.selectors.old_rows import Ages
+from deployments.upkeep.services.retention import purge
 from orion_site.audit.models import Entry
 from orionflow.contract.ids import uuid7
 from runs.bulk_actions import services

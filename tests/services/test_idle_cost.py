@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from deployments.models import Deadline, Deployment, Schedule, WorkQueue
-from deployments.upkeep.services import retention
+from deployments.upkeep.selectors import old_rows
 from events.models import Event
 from orion_site.services.registry import services_of_this_server
 from orionflow.contract.ids import uuid7
@@ -201,11 +201,11 @@ def test_an_idle_tick_costs_the_same_among_many_finished_runs(settings, tmp_path
 @pytest.mark.usefixtures("statistics_of_its_own")
 def test_each_page_of_old_runs_costs_the_same(monkeypatch):
     """Counted in steps of SQLite's machine, and on PostgreSQL by the rows that are read."""
-    monkeypatch.setattr(retention, "RUNS_AT_ONCE", 20)
+    monkeypatch.setattr(old_rows, "RUNS_AT_ONCE", 20)
     make_limited_deployment()
     make_finished_runs(800)
     analyze()
-    families = retention.old_families(before=timezone.now() + timedelta(days=1))
+    families = old_rows.old_families(before=timezone.now() + timedelta(days=1))
 
     costs = []
     while True:

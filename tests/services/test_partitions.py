@@ -12,6 +12,7 @@ from django.db import connection, transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deployments.upkeep.selectors.old_rows import Ages, count_purgeable
 from deployments.upkeep.services import partitions
 from deployments.upkeep.services.partitions import (
     DAYS_AHEAD,
@@ -22,7 +23,7 @@ from deployments.upkeep.services.partitions import (
     parts_of,
     undivided,
 )
-from deployments.upkeep.services.retention import Ages, count_purgeable, purge, retain
+from deployments.upkeep.services.retention import purge, retain
 from events.models import Event
 from orchestration.services import propose_flow_run_state
 from orionflow.contract.ids import first_id_at

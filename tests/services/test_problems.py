@@ -8,7 +8,8 @@ from uuid import UUID
 import pytest
 
 from deployments.upkeep.selectors.invariants import violations
-from deployments.upkeep.services.retention import Ages, purge
+from deployments.upkeep.selectors.old_rows import Ages
+from deployments.upkeep.services.retention import purge
 from events.models import Event
 from orchestration.services import propose_flow_run_state
 from orionflow.contract.fingerprints import cause_of

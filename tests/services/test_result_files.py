@@ -10,7 +10,8 @@ from uuid import uuid4
 
 import pytest
 
-from deployments.upkeep.services.retention import Ages, purge
+from deployments.upkeep.selectors.old_rows import Ages
+from deployments.upkeep.services.retention import purge
 from orchestration.services import propose_flow_run_state, propose_task_run_state
 from orionflow.contract.result_keys import key_of_run
 from runs.models import CacheEntry, FlowRun, FlowRunState, TaskRun, TaskRunState

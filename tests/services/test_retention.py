@@ -8,8 +8,10 @@ import pytest
 from django.db import connection
 
 from deployments.models import Deadline, Lease
+from deployments.upkeep.selectors import old_rows
+from deployments.upkeep.selectors.old_rows import Ages, count_purgeable, old_families
 from deployments.upkeep.services import retention
-from deployments.upkeep.services.retention import Ages, count_purgeable, old_families, purge
+from deployments.upkeep.services.retention import purge
 from events.models import Event
 from events.recording.record import record_event
 from orchestration.facts import cached_states
@@ -192,7 +194,7 @@ def test_without_ages_nothing_is_deleted():
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "CHUNK", 10)
-    monkeypatch.setattr(retention, "RUNS_AT_ONCE", 3)
+    monkeypatch.setattr(old_rows, "RUNS_AT_ONCE", 3)
 
 
 @pytest.mark.usefixtures("small_chunks")

@@ -9,7 +9,8 @@ import pytest
 from django.core.management.sql import emit_post_migrate_signal
 from django.db import connection
 
-from deployments.upkeep.services.retention import Ages, purge
+from deployments.upkeep.selectors.old_rows import Ages
+from deployments.upkeep.services.retention import purge
 from orchestration.tables import FLOW_RUNS, TASK_RUNS
 from runs.beyond_models import is_complete
 from runs.flow_runs.services import delete_flow_run, update_flow_run
