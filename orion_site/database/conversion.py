@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import shutil
 import sqlite3
 import sys
@@ -22,21 +21,21 @@ from pathlib import Path
 from urllib.parse import quote
 
 from orion_site.database.file import UPGRADE, DatabaseUnusable
+from orion_site.database.recorded_changes import (
+    CHANGES,
+    follow,
+    followed_draft,
+    forget,
+    stop_following,
+    tables_in,
+    waiting,
+)
 from orion_site.database.sqlite.files import found_no_room, owners_opener, refuse_another_user
 
 # The type that Django declared for UUIDs on SQLite.
 TEXT_ID = "char(32)"
 _DECLARED = re.compile(r"\bchar\(32\)", re.IGNORECASE)
 ROWS_AT_ONCE = 20_000
-# Tables in the old file: the draft for which changes are recorded, and the rows that changed since they were copied.
-FOLLOWED, CHANGES = "conversion_followed", "conversion_changes"
-_FOLLOWED_COLUMNS = ["mark", "schema", "most"]
-# Version of the layout of these tables, triggers and the draft; raise it with any change.
-FORMAT = 2
-# Changes that are recorded at most, in about 40 MB, in case the file is copied ahead but never upgraded. After that,
-# the file is copied again.
-MOST_CHANGES = 2_000_000
-_LAST_CHANGE = f"(SELECT COALESCE(MAX(number), 0) FROM {CHANGES})"
 # Copying ahead stops when at most FEW_CHANGES are left for the upgrade, or after MOST_LOOKS rounds, if the file changes
 # faster than it is copied.
 FEW_CHANGES, MOST_LOOKS = 1_000, 20
@@ -60,7 +59,7 @@ def converted(file: Path) -> Iterator[None]:
             _keep_others_out(database, file)
             draft = _draft_of(file)
             _make_room_sure(file, draft)
-            _Conversion(database, file, _mark_of(database) or _mark(file)).run()
+            _Conversion(database, file, followed_draft(database) or _mark(file)).run()
             # The locked old file keeps an empty journal, whose name would be that of the new file's journal.
             Path(f"{file}-journal").unlink(missing_ok=True)
             os.rename(draft, file)
@@ -81,7 +80,7 @@ def copy_ahead(file: Path) -> bool:
     with closing(_connect(file, timeout=60)) as database:
         try:
             _make_room_sure(file, _draft_of(file))
-            mark = _mark_of(database) or _follow(database)
+            mark = followed_draft(database) or follow(database)
             _Conversion(database, file, mark).run_ahead()
         except sqlite3.Error as error:
             raise DatabaseUnusable(_why_not(file, error)) from error
@@ -96,7 +95,7 @@ def drop_copy(file: Path) -> bool:
     was_there = draft.exists()
     with closing(_connect(file, timeout=60)) as database:
         try:
-            is_followed = _stop_following(database)
+            is_followed = stop_following(database)
         except sqlite3.Error as error:
             raise DatabaseUnusable(f"The copy of {file} could not be dropped: {error}.") from error
     _delete(draft)
@@ -164,70 +163,6 @@ def _mark(file: Path) -> str:
     return f"{status.st_ino} {status.st_size} {status.st_mtime_ns}"
 
 
-def _mark_of(database: sqlite3.Connection) -> str | None:
-    """Return the draft for which this file records changes; None if it records none, or if rows may have new numbers.
-
-    VACUUM gives rows new numbers, and counts as a change of the schema, as does creating a table or trigger.
-    """
-    columns = [name for _, name, *_ in database.execute(f"PRAGMA main.table_info({FOLLOWED})")]
-    if not columns:
-        return None
-    (mark,) = database.execute(f"SELECT MAX(mark) FROM main.{FOLLOWED}").fetchone()
-    if columns != _FOLLOWED_COLUMNS or not str(mark).startswith(f"followed {FORMAT} "):
-        print("Another version of Orion copied the database ahead, so it is copied again.", file=sys.stderr, flush=True)
-        return None
-    (schema,) = database.execute("PRAGMA main.schema_version").fetchone()
-    found = database.execute(
-        f"SELECT mark FROM main.{FOLLOWED} WHERE schema = ? AND {_LAST_CHANGE} < most", [schema]
-    ).fetchone()
-    return None if found is None else str(found[0])
-
-
-def _stop_following(database: sqlite3.Connection) -> bool:
-    """Stop recording changes. Return whether they were recorded."""
-    named = "type = 'trigger' AND name LIKE 'conversion\\_%' ESCAPE '\\'"
-    triggers = database.execute(f"SELECT name FROM main.sqlite_master WHERE {named}").fetchall()
-    database.execute("BEGIN IMMEDIATE")
-    for (name,) in triggers:
-        database.execute(f'DROP TRIGGER main."{name}"')
-    for name in (FOLLOWED, CHANGES):
-        database.execute(f"DROP TABLE IF EXISTS main.{name}")
-    database.execute("COMMIT")
-    return bool(triggers)
-
-
-def _follow(database: sqlite3.Connection) -> str:
-    """Record from now on which rows change. Return the name of the draft."""
-    mark = f"followed {FORMAT} {secrets.token_hex(8)}"
-    database.execute("BEGIN IMMEDIATE")
-    for name, kind in (
-        (FOLLOWED, "mark text, schema integer, most integer"),
-        (CHANGES, "number integer PRIMARY KEY, name text, row"),
-    ):
-        database.execute(f"DROP TABLE IF EXISTS main.{name}")
-        database.execute(f"CREATE TABLE main.{name} ({kind})")
-    for table in _tables_in(database):
-        for event, rows in (("INSERT", ("NEW",)), ("UPDATE", ("OLD", "NEW")), ("DELETE", ("OLD",))):
-            values = ", ".join(f"('{table}', {row}.rowid)" for row in rows)
-            name = f'"conversion_{table}_{event.lower()}"'
-            database.execute(f"DROP TRIGGER IF EXISTS main.{name}")
-            database.execute(
-                f'CREATE TRIGGER main.{name} AFTER {event} ON "{table}" '
-                f"WHEN {_LAST_CHANGE} < (SELECT most FROM {FOLLOWED}) BEGIN "
-                f"INSERT INTO {CHANGES} (name, row) VALUES {values}; END"
-            )
-    (schema,) = database.execute("PRAGMA main.schema_version").fetchone()
-    database.execute(f"INSERT INTO main.{FOLLOWED} VALUES (?, ?, ?)", [mark, schema, MOST_CHANGES])
-    database.execute("COMMIT")
-    return mark
-
-
-def _tables_in(database: sqlite3.Connection) -> dict[str, str]:
-    """Return the tables of the file with their SQL, except those of this module."""
-    found = database.execute("SELECT name, sql FROM main.sqlite_master WHERE type = 'table' AND sql IS NOT NULL")
-    return {name: sql for name, sql in found if not name.startswith("sqlite_") and name not in (FOLLOWED, CHANGES)}
-
-
 def _why_not(file: Path, error: sqlite3.Error) -> str:
     if found_no_room(error):
         return f"The disk below {file} is too full to rewrite the database; make room there and run {UPGRADE} again."
@@ -243,7 +178,7 @@ class _Conversion:
 
     def __init__(self, database: sqlite3.Connection, file: Path, mark: str) -> None:
         self._database, self._file, self._draft, self._mark = database, file, _draft_of(file), mark
-        self._tables = _tables_in(database)
+        self._tables = tables_in(database)
         indexes = database.execute("SELECT name, sql FROM main.sqlite_master WHERE type = 'index' AND sql IS NOT NULL")
         self._indexes = dict(indexes.fetchall())
         self._is_followed = mark.startswith("followed ")
@@ -285,13 +220,7 @@ class _Conversion:
     def _take_changes(self, and_then: Callable[[], object] = lambda: None) -> int:
         """Copy changed rows again, then call `and_then` in the same transaction. Return the number of changes."""
         self._database.execute("BEGIN")
-        last, number = self._database.execute(f"SELECT MAX(number), COUNT(*) FROM main.{CHANGES}").fetchone()
-        (most,) = self._database.execute(f"SELECT most FROM main.{FOLLOWED}").fetchone()
-        if number and last >= most:
-            raise DatabaseUnusable(
-                f"The database changes faster than it is copied: more than {MOST_CHANGES:,} changes were noted "
-                "in the meantime. Run this again when there is less activity."
-            )
+        last, number = waiting(self._database)
         names = self._database.execute(f"SELECT DISTINCT name FROM main.{CHANGES}").fetchall()
         copied = {table: self._last_copied(table) for (table,) in names}
         # Let SQLite read the recorded rows: days after the file was copied ahead there may be millions.
@@ -305,14 +234,8 @@ class _Conversion:
         self._database.execute("COMMIT")
         if number:
             # After the draft was committed: copying a row twice does no harm.
-            self._database.execute("BEGIN IMMEDIATE")
-            self._database.execute(f"DELETE FROM main.{CHANGES} WHERE number <= ?", [last])
-            # If the limit was reached in the meantime, keep it: some changes were not recorded.
-            self._database.execute(
-                f"UPDATE main.{FOLLOWED} SET most = {_LAST_CHANGE} + ? WHERE {_LAST_CHANGE} < most", [MOST_CHANGES]
-            )
-            self._database.execute("COMMIT")
-        return int(number)
+            forget(self._database, last)
+        return number
 
     def _last_copied(self, table: str) -> int:
         (row,) = self._database.execute(f'SELECT COALESCE(MAX(rowid), -1) FROM new."{table}"').fetchone()

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from orion_site.database import conversion
+from orion_site.database import recorded_changes
 from orion_site.database.conversion import converted, copy_ahead, drop_copy
 from orion_site.database.file import DatabaseUnusable
 from orion_site.database.sqlite.files import alone
@@ -312,7 +312,7 @@ def test_a_new_file_need_not_be_copied_ahead(tmp_path: Path):
 
 
 def test_changes_are_noted_up_to_a_bound_and_then_the_file_is_copied_again(file: Path, monkeypatch):
-    monkeypatch.setattr(conversion, "MOST_CHANGES", 500)
+    monkeypatch.setattr(recorded_changes, "MOST_CHANGES", 500)
     fill(file, 1_000)
     copy_ahead(file)
 
@@ -328,7 +328,7 @@ def test_changes_are_noted_up_to_a_bound_and_then_the_file_is_copied_again(file:
 
 @pytest.mark.long
 def test_changes_beyond_the_bound_are_copied_by_the_next_copy_too(file: Path, monkeypatch):
-    monkeypatch.setattr(conversion, "MOST_CHANGES", 500)
+    monkeypatch.setattr(recorded_changes, "MOST_CHANGES", 500)
     fill(file, 1_000)
     copy_ahead(file)
     asked(file, "UPDATE runs_log SET message = 'changed'")
