@@ -15,14 +15,12 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from django.apps import apps
 from django.db import connection
 from django.db.backends.signals import connection_created
-from django.db.models import BooleanField, Model, QuerySet
-from django.db.models.expressions import RawSQL
 from django.http import Http404, HttpRequest
 from django.utils.module_loading import autodiscover_modules
 from rest_framework.request import Request
@@ -41,7 +39,6 @@ from orchestration.sight import (
 from orchestration.tables import dialect, fetch
 from orion_site.accounts.permissions import Action, Actor, RoleRefused, answer_to, may, may_in_part, who_asks
 
-Row = TypeVar("Row", bound=Model)
 # Actions that need no role.
 EVERYBODYS = frozenset({Action.ANYBODY, Action.PROBE, Action.KEEP_KEYS})
 # Matches the start of a statement that reads rows.
@@ -123,15 +120,6 @@ def sight_of(actor: Actor, *actions: Action | None, route: str = "") -> NamedSig
         if wanted & one.actions:
             names[one.kind].add(one.name)
     return NamedSight(names, reading=all(action.is_reading for action in wanted))
-
-
-def visible(actor: Actor, queryset: QuerySet[Row, Any], action: Action = Action.READ_RUNS) -> QuerySet[Row, Any]:
-    """Return the rows that an actor sees, or may do the action to, outside of the actor's requests."""
-    sight = sight_of(actor, action)
-    if sight is None:
-        return queryset if action in actor.actions else queryset.none()
-    table = queryset.model._meta.db_table
-    return queryset.filter(RawSQL(sight.condition(table, f'"{table}"'), (), output_field=BooleanField()))  # noqa: S611
 
 
 def why_refused(user_id: int, action: str, table: str | None, row: UUID | None) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orionflow.replay.capsule import read_capsule
+from orionflow.replay.capsule import LOGS, read_capsule
 from orionflow.replay.code_files import find_code
 from orionflow.replay.pulling import without_environment
 from orionflow.replay.records import read_records
@@ -128,7 +128,7 @@ def test_a_capsule_has_runs_states_rules_results_log_and_packages(failed: Place)
     whole_run = capsule.runs["flow_runs"][0]
     assert any(state["trail"] for state in whole_run["why"]["history"])
     assert [one["name"] for one in whole_run["task_runs"] if "why" in one] == ["transform-2"]
-    assert any("customer_id" in line["message"] for line in capsule.log_lines())
+    assert any("customer_id" in line["message"] for line in map(json.loads, capsule.read(LOGS).splitlines()))
     assert capsule.manifest["environment_of"] == "the run"
     assert "pydantic" in capsule.manifest["packages"]
     assert capsule.manifest["code"]["is_that_of_the_run"] is True

@@ -40,7 +40,6 @@ class Call(Generic[T_co]):
     idempotent: bool = True
 
 
-Json = dict[str, Any]
 T = TypeVar("T")
 
 

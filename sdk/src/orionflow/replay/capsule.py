@@ -109,18 +109,6 @@ class Capsule:
         with _opened(self.path) as archive:
             return _checked(archive, name, self.members[name], most)
 
-    def log_lines(self) -> Iterator[dict[str, Any]]:
-        """Yield the lines of the log, oldest first, without damaged ones."""
-        if LOGS not in self.members:
-            return
-        for line in self.read(LOGS, LARGEST_JSON).splitlines():
-            try:
-                read = json.loads(line)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(read, dict):
-                yield read
-
     @property
     def code_names(self) -> list[str]:
         return sorted(name for name in self.members if name.startswith(CODE))
