@@ -182,6 +182,7 @@ def _maybe(read: Any, value: Any) -> Any:
 def hold_attempts(epochs: Mapping[UUID, int]) -> None:
     """Lock these flow runs, so that no new attempt starts while a report of the current one is processed."""
     if epochs and connection.vendor == "postgresql":
+        # SHARE: reports of one attempt do not wait for each other, and no new attempt begins between them.
         fetch("SELECT id FROM runs_flowrun WHERE id IN ", sorted(epochs), " ORDER BY id FOR SHARE")
 
 

@@ -148,6 +148,7 @@ class Sheet:
     def connections(self, worker: int) -> int:
         """Return the number of a worker's connections; negative while it accepts none."""
         number: int = COUNT.unpack_from(self.memory, worker * COUNT.size)[0]
+        # Stored with one added, so that memory in which nobody wrote means a worker that accepts none.
         return number - 1
 
     def note_connections(self, worker: int, number: int) -> None:

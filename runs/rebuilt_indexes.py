@@ -48,6 +48,7 @@ class RebuildIndex(Operation):
 def rebuild_beside_writers(schema_editor: Any, name: str, statement: str) -> None:
     """Let PostgreSQL run `statement`, which creates the index, under a temporary name first."""
     quoted, draft = schema_editor.quote_name(name), schema_editor.quote_name(f"{name}_new")
+    # An interrupted attempt leaves an invalid index with this name.
     schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {draft}")
     schema_editor.execute(statement.replace(quoted, draft, 1))
     schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {quoted}")

@@ -22,6 +22,7 @@ def names_there(cursor: CursorWrapper) -> set[str]:
         cursor.execute("SELECT name FROM sqlite_master")
     else:
         cursor.execute(
+            # `p` and `I` are partitioned; internal triggers are those of foreign keys.
             "SELECT relname FROM pg_class WHERE relkind IN ('r', 'i', 'p', 'I') "
             "UNION ALL SELECT tgname FROM pg_trigger WHERE NOT tgisinternal"
         )

@@ -35,6 +35,7 @@ def events_matching(asked: EventFilter, *, since: datetime, until: datetime) -> 
     return events.order_by("occurred", "id") if asked.order == "ASC" else events.order_by("-occurred", "-id")
 
 
+# By time and id, because two events of a resource may have the same time.
 _NEWEST_OF_ITS_RESOURCE: Condition = (
     "NOT EXISTS (SELECT 1 FROM events_event n WHERE n.resource_id = events_event.resource_id "
     "AND (n.occurred, n.id) > (events_event.occurred, events_event.id))",
@@ -118,6 +119,7 @@ def _labelled(asked: dict[str, list[str]], column: str) -> Iterator[Condition]:
 def _label(column: str, label: str) -> tuple[str, str]:
     """Return SQL for the value of a label as text, and the parameter that names the label."""
     if connection.vendor == "sqlite":
+        # In quotes, because labels contain dots, which would be steps of the path.
         return f"json_extract({column}, %s)", f'$."{label}"'
     return f"({column} ->> %s)", label
 
@@ -129,6 +131,7 @@ def _fitting(value: str, key: str, patterns: Sequence[str]) -> Iterator[Conditio
         begins = [pattern[:-1] for pattern in alike if pattern.endswith("*")]
         whole = [pattern for pattern in alike if not pattern.endswith("*")]
         if begins:
+            # Not LIKE, to which `_` and `%` in a name would be wildcards.
             yield _any_of(begins, f"substr({value}, 1, length(p.value)) {sign} p.value", key)
         if len(whole) == 1:
             yield f"{value} {sign} %s", [key, *whole]

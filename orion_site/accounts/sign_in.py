@@ -43,6 +43,7 @@ class SignInForm(AuthenticationForm):
         if not name or not password:
             return self.cleaned_data
         who = {"name": name, "address": address_of(cast(HttpRequest, self.request))}
+        # Before the password is checked, so that guesses at the same moment count as well.
         self.wait = begin_attempt(**who, now=current_time())
         if self.wait:
             raise ValidationError(f"Too many attempts. Try again in {_words(self.wait)}.", code=TOO_MANY)

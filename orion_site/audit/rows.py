@@ -139,6 +139,7 @@ def _owner(row: _Row, rows: Mapping[tuple[str, Any], _Row]) -> _Row:
     while row.subject.part_of is not None:
         label, column = row.subject.part_of
         above, row_id = subject_of(label), row.image.get(column)
+        # Usually only the part changed, so the triggers stored nothing about its owner.
         row = rows.get((above.table, row_id)) or _stored(above, row_id)
     return row
 

@@ -135,6 +135,7 @@ def upgrade() -> Change:
     refuse_what_is_not_there()
     with _plain_errors():
         _reach_postgresql()
+    # In this order: the conversion needs the lock, and migrations need the converted file.
     with _plain_errors(), one_at_a_time(), _ids_of_sixteen_bytes():
         missing = missing_migrations()
         missing = known_migrations() if missing is None else missing

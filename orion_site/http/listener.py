@@ -43,6 +43,7 @@ def _why_not_bound(host: str, port: int, error: OSError) -> str:
     match error:
         case PermissionError():
             return f"Port {port} needs more rights than this user has; use a port above 1023 with --port."
+        # EADDRINUSE of Linux; other systems have other numbers, but the same words.
         case _ if error.errno == 98 or "in use" in str(error):
             return f"Port {port} of {host} is in use; stop what listens there or choose another one with --port."
     return f"Cannot listen on {host}:{port}: {error.strerror or error}."

@@ -31,6 +31,7 @@ def waiting_request(scope: dict[str, Any]) -> AbstractContextManager[WaitingRequ
     agent_id = _agent_of(scope)
     if agent_id is None:
         return nullcontext()
+    # At the first agent that waits: a server without agents has no such thread.
     _watch.begin()
     return waiting_agents.request(agent_id)
 
@@ -54,6 +55,7 @@ def seconds_to_wait(headers: list[tuple[bytes, bytes]]) -> float:
 
 async def is_woken(request: WaitingRequest, seconds: float, receive: Callable[[], Awaitable[dict[str, Any]]]) -> bool:
     """Wait until one of the agent's runs changes. Return False after `seconds`, or if the client disconnects."""
+    # After the body of a request, the only message that still comes says that the client is gone.
     woken, gone = asyncio.ensure_future(request.wait(seconds)), asyncio.ensure_future(receive())
     try:
         await asyncio.wait({woken, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -81,6 +83,7 @@ class Watch:
         cancelled: set[tuple[UUID, UUID]] = set()
         attempts: dict[tuple[UUID, UUID], int] = {}
         for number in count():
+            # While no agent waits, the database is left alone.
             self._agents.exist.wait()
             cancelled = self._looked(self.look, cancelled)
             if number % LOOKS_FOR_LOST == 0:

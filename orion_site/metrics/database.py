@@ -251,6 +251,7 @@ def _runs() -> dict[tuple[str, str], int]:
     """Return the number of runs by kind and type of state, from the roll-ups."""
     kinds = ("flow-run", "task-run")
     totals: Any = RollUp.objects.filter(subject__in=kinds, level=DAY).order_by().values_list("subject", "state_type")
+    # What triggers have noted since the roll-ups were last added up.
     changes: Any = RollUpChange.objects.filter(kind__in=kinds).order_by().values_list("kind", "state_type")
     counted: Counter[tuple[str, str]] = Counter()
     for kind, state_type, number in totals.annotate(number=Sum("runs")).union(

@@ -30,6 +30,7 @@ def start() -> None:
         from orion_site.services.ticker import Ticker
 
         ticker = Ticker(services_of_this_server())
+        # Before threads start: an earlier signal would end the process in the middle of a service.
         over = _until_stopped()
         ticker.start()
         click.echo(

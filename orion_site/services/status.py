@@ -67,6 +67,7 @@ def database_facts() -> DatabaseFacts:
     settings = connection.settings_dict
     if connection.vendor == "sqlite":
         path = Path(settings["NAME"])
+        # With the write-ahead log, where the last commits may still be.
         size = sum(file.stat().st_size for file in (path, path.with_name(path.name + "-wal")) if file.exists())
         return DatabaseFacts(f"SQLite {sqlite3.sqlite_version}", str(path), size / 1e6)
     with connection.cursor() as cursor:

@@ -88,6 +88,7 @@ def update_flow_run(*, run_id: UUID, changes: Mapping[str, Any], now: datetime) 
     if unknown:
         raise ValueError(f"not for update_flow_run: {sorted(unknown)}")
     with write_transaction():
+        # no_key: task runs can be created in it meanwhile, because its key stays.
         known = FlowRun.objects.select_for_update(no_key=True).only("empirical_policy", "state_type")
         # Old values are read only for the audit log, not for reports of the run itself.
         known = known.only(*UPDATABLE, "state_type") if current_act.get() else known
@@ -127,10 +128,12 @@ def delete_flow_run(*, run_id: UUID, now: datetime | None = None) -> None:
             "idempotency_key",
             "schedule_id",
         )
+        # Not no_key: whoever adds a state or a task run now has to wait, and then finds it gone.
         run = FlowRun.objects.select_for_update().filter(pk=run_id).only(*fields).first()
         if run is None:
             raise FlowRunNotFound(id=run_id)
         if run.auto_scheduled:
+            # Without a run, the planner would see a time that has none yet.
             _skip_time_of(run, now or current_time())
         note("flow-run", run_id, name=run.name, before={"name": run.name, "state": run.state_type})
         delete_flow_runs(FlowRun.objects.filter(pk=run_id).values("pk"))

@@ -82,6 +82,7 @@ def _counts(problem_ids: Sequence[UUID], cap: int) -> list[tuple[int, int]]:
             "FROM runs_occurrence o JOIN runs_flowrun r ON r.id = o.run_id "
             "WHERE o.problem_id = %s AND NOT o.is_consequence"
         )
+        # An occurrence has the id of a failed state: if that is the current one, the run is still failed by it.
         for state in ("", f" AND r.state_type IN ({bad}) AND r.state_id = o.id"):
             parts.append(f"(SELECT COUNT(*) FROM (SELECT DISTINCT o.run_id {of_it}{state} LIMIT {cap}) counted)")
             values.append(db.uuid(problem_id))
@@ -181,6 +182,7 @@ def problem_of(run: FlowRun) -> ProblemOfRun | None:
 def newest_runs(problem_id: UUID, *, most: int) -> list[FlowRun]:
     """Return the last runs that failed by a problem, each once, with their flows."""
     own = Occurrence.objects.filter(problem_id=problem_id, is_consequence=False).order_by("-seen_at", "-id")
+    # More rows than runs are wanted, because a run may have failed by it several times.
     ids = list(dict.fromkeys(own.values_list("run_id", flat=True)[: most * 4]))[:most]
     runs = FlowRun.objects.select_related("flow").defer("parameters", "context", "job_variables").in_bulk(ids)
     return [runs[one] for one in ids if one in runs]

@@ -32,6 +32,7 @@ def install(**_: Any) -> None:
             cursor.execute("DELETE FROM runs_rollupchange")
             for statement in triggers():
                 cursor.execute(statement)
+            # Creating the triggers has locked the tables, so nothing is written between them and the count.
             _count_again(cursor)
 
 

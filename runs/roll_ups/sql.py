@@ -40,6 +40,7 @@ class _Expressions:
 _SQLITE = _Expressions(
     minute="COALESCE(substr({0}, 1, 16), '')",
     hex="lower(hex({0}))",
+    # The Julian day of 1970 is 2440587.5.
     moment="CAST(round((julianday({0}) - 2440587.5) * 86400000) AS INTEGER)",
     period="{0}",
     between="CAST(round((julianday({0}) - julianday({1})) * 86400000) AS INTEGER) * 1000",
@@ -228,6 +229,7 @@ def differences() -> str:
     less = ", ".join(f"-{name}" for name in SUMS)
     runs = " UNION ALL ".join(counted(tables, f"{tables.runs} r") for tables in (FLOW_RUNS, TASK_RUNS))
     return (
+        # Materialized, because it is read three times: for the kind, the flow and the deployment.
         f"WITH counted_runs AS MATERIALIZED ({runs}) SELECT {key}, {SUMMED} FROM ("
         f"SELECT {key}, {sums} FROM runs_rollup "
         f"UNION ALL SELECT {key}, {sums} FROM ({spread('runs_rollupchange')}) changed "

@@ -52,6 +52,7 @@ def create_task_run(*, new: NewTaskRun, run_id: UUID | None = None, state: State
 
 
 # A client without batches creates as many task runs as it proposes states, so this avoids the cost of the ORM, too.
+# The flow run comes first, so that one row also says that it exists, and which attempt it is at.
 _SAME_CALL = (
     "SELECT t.id, f.epoch FROM runs_flowrun f LEFT JOIN runs_taskrun t ON t.flow_run_id = f.id AND t.task_key = %s "
     "AND t.dynamic_key = %s WHERE f.id = %s"
@@ -71,6 +72,7 @@ def _known(new: NewTaskRun, run_id: UUID | None) -> tuple[UUID | None, int]:
     db = dialect()
     with connection.cursor() as cursor:
         if run_id is not None:
+            # A request that is repeated, because its answer was lost, has the same id.
             cursor.execute(_SAME_ID, [db.uuid(run_id)])
             if (stored := cursor.fetchone()) is not None:
                 flow_run_id = None if stored[0] is None else db.read_uuid(stored[0])

@@ -79,6 +79,7 @@ def cancel_backfill(*, backfill_id: UUID, now: datetime, author: str | None = No
 
     A repeat cancels what is still open, because a first request may have failed on its way.
     """
+    # First, so that no further run is created while the others are cancelled.
     backfill = _change(backfill_id, Backfill.Status.CANCELLED, now)
     made = BackfillTime.objects.filter(backfill=backfill_id, run_id__isnull=False, is_over=False)
     still_open = FlowRun.objects.filter(is_open(), pk__in=made.values("run_id"))

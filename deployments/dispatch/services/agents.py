@@ -213,6 +213,7 @@ def _revoke_runs_of(agent: Worker, message: str, now: datetime, *, but_from: UUI
     held = Lease.objects.filter(worker=agent)
     if but_from is not None:
         held = held.exclude(incarnation=but_from)
+    # Each in a transaction of its own, so that reports of other runs do not wait for all of them.
     for run_id in sorted(held.values_list("pk", flat=True)):
         revoke(run_id=run_id, cause=Cause(message, CRASH_DETECTION), now=now, but_from=but_from)
 

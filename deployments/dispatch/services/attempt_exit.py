@@ -66,6 +66,7 @@ def report_end(*, flow_run_id: UUID, epoch: int, process: ProcessExit, agent: Wo
     """
     with write_transaction():
         stored = locked_run(FLOW_RUNS, flow_run_id)
+        # A late report of an attempt that was given up must not end the attempt after it.
         if stored.epoch != epoch:
             raise RunLost(id=flow_run_id, epoch=epoch, current=stored.epoch)
         _refuse_another(stored, agent)
@@ -157,6 +158,7 @@ def _settle_unstarted(stored: StoredRun, process: ProcessExit, cause: Cause, now
     """Requeue the run, because nothing of the flow has run yet, unless its code or a request ended the process."""
     if process.reason in (DRAINED, OUT_OF_TOUCH):
         return _requeue(stored, cause, now, fences=False)
+    # Not by the agent, so usually by the kernel for its memory, which others may have used up.
     killed = process.signal == signal.SIGKILL and process.reason is None
     if process.reason in (LAUNCHER_DIED, AGENT_FAILED) or (killed and not _crash_retries_are_known(stored)):
         return _lose_start(stored, cause, now, fences=False)
@@ -216,9 +218,11 @@ def close_orphans(
     """
     errors = errors or FirstError()
     nested = FlowRun.objects.unfinished().filter(parent_task_run__flow_run=flow_run_id, deployment_id__isnull=True)
+    # By ascending ids, as every unit of work locks runs.
     for nested_id in list(nested.order_by("pk").values_list("pk", flat=True)):
         state = end(f"The run that it is nested in is gone. {cause.message}")
         with errors.of_one_in_transaction(f"Flow run {nested_id}"):
+            # As a new attempt: what still executes the nested run is refused from now on.
             propose(FLOW_RUNS, nested_id, Proposal(state, now, force=True, author=cause.author, new_attempt=True))
         close_orphans(nested_id, end=end, cause=cause, now=now, errors=errors)
     state = end(f"Its flow run is gone. {cause.message}")

@@ -298,6 +298,7 @@ def _grant(granted: Sequence[tuple[WorkRequest, Sequence[Claim]]], unit: Unit, n
         for request, claims in granted
         for claim in claims
     ]
+    # In the transaction of PENDING: without a lease, nothing takes the run back if its agent dies.
     insert_rows("deployments_lease", _LEASE, rows)
     # A process that the run names belongs to an earlier attempt.
     ids = [claim.flow_run_id for _, claims in granted for claim in claims]

@@ -150,6 +150,7 @@ def order_for(standing: _Standing | None, epoch: int, now: datetime) -> Order:
     if standing is None or standing.epoch != epoch:
         return Order.LOST
     match standing.state:
+        # CANCELLED as well: a state can be forced while the process still works.
         case StateType.CANCELLING | StateType.CANCELLED:
             return Order.CANCEL
         case StateType.PAUSED:

@@ -223,6 +223,7 @@ class Finder:
     def _run(self) -> None:
         while True:
             self._woken.wait()
+            # Before the search, so that a call during it causes another one.
             self._woken.clear()
             try:
                 try:

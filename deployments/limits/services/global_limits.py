@@ -51,6 +51,7 @@ def create_global_limit(*, columns: Mapping[str, Any], now: datetime) -> GlobalL
 def update_global_limit(*, which: Q, changes: Mapping[str, Any], now: datetime) -> None:
     """Change the one limit that `which` selects. Raises GlobalLimitNotFound, GlobalLimitExists and UnreadableName."""
     with write_transaction():
+        # The row by which `take_slots` counts, and which it locks as well.
         limit = GlobalLimit.objects.select_for_update(no_key=True).filter(which).first()
         if limit is None:
             raise GlobalLimitNotFound(name=_named_in(which))
@@ -110,6 +111,7 @@ def take_slots(
         _refuse_impossible([limit for limit in limits if limit.active], slots, as_rate)
         if taker is not None and (given := given_before(taker, limits, now)):
             return SlotsTaken(tuple(limits), leases=given)
+        # Counted under the locks: until the commit nobody else takes slots of these limits.
         held = count_held([limit.pk for limit in limits], now)
         leased = {limit.pk for limit in limits if taker and limit.active and not limit.slot_decay_per_second}
         usages = [usage_of(limit, held.get(limit.pk, 0), named=limit.pk in leased) for limit in limits]

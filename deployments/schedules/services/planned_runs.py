@@ -40,6 +40,7 @@ class Planned:
 
 def store_planned(planned: Iterable[Planned], now: datetime) -> Counter[UUID]:
     """Store the runs that do not exist yet. Return their number by schedule."""
+    # The insert itself finds taken keys: between a question and it, another planner could take more.
     unit = Unit(now, known_are_left_out=True)
     created = [(one, moving) for one in planned for moving in _scheduled_runs(unit, one, now)]
     unit.write()

@@ -51,7 +51,9 @@ def remember_usage(queues: Sequence[WorkQueue]) -> None:
         if not usage_of([queue.pk]):
             continue
         pool_name = queue.work_pool.name if queue.work_pool else ""
+        # Of several deleted queues with a name, the last one is restored.
         FormerQueue.objects.filter(pool_name=pool_name, name=queue.name).delete()
+        # Runs keep the id of their queue, which no constraint checks; this row says which name it had.
         FormerQueue.objects.create(id=queue.pk, pool_name=pool_name, name=queue.name)
         Deployment.objects.filter(work_queue=queue).update(
             former_queue_id=F("work_queue_id"), work_queue_name=queue.name

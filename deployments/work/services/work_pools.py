@@ -29,6 +29,7 @@ def create_work_pool(*, columns: Mapping[str, Any], now: datetime) -> WorkPool:
     columns = _with_template(columns, columns.get("type", ""))
     refuse_bad_template(columns)
     with write_transaction():
+        # If two requests pass here at the same moment, the constraint fails one, which is repeated and stops here.
         if WorkPool.objects.filter(name=columns["name"]).exists():
             raise WorkPoolExists(name=columns["name"])
         pool = WorkPool(**columns, created=now)
@@ -70,6 +71,7 @@ def delete_work_pool(*, name: str, force: bool | None = None) -> None:
             force = not users.runs and name != WorkPool.DEFAULT_NAME
         if users and not force:
             raise WorkPoolInUse(name=name, users=users)
+        # Before the rows go: their deletion empties the references of deployments.
         remember_usage(queues)
         pool.delete()
 

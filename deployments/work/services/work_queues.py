@@ -33,6 +33,7 @@ def queue_for(*, pool_name: str | None, queue_name: str | None, now: datetime) -
     """
     if pool_name is None and queue_name is None:
         return None
+    # Without a lock first, because the queue nearly always exists.
     known = WorkQueue.objects.select_related("work_pool").filter(work_pool__name=pool_name or DEFAULT_POOL)
     if queue_name is not None and (queue := known.filter(name=queue_name).first()):
         return queue
@@ -130,6 +131,7 @@ def delete_work_queue(*, queue_id: UUID, force: bool = True) -> None:
         users = usage_of([queue_id])
         if users and not force:
             raise WorkQueueInUse(name=queue.name, users=users)
+        # Before the row goes: its deletion empties the references of deployments.
         remember_usage([queue])
         queue.delete()
 
@@ -187,6 +189,7 @@ def _add(pool: WorkPool, columns: Mapping[str, Any], now: datetime) -> WorkQueue
     former = former_queue(pool.name, own["name"])
     if former is None:
         refuse_unreadable(own["name"])
+    # Under the former id, the runs that wait for the queue need no change.
     known = {"id": former.pk} if former else {}
     queue = WorkQueue(**own, **known, work_pool=pool, priority=priority, created=now)
     queue.save(force_insert=True)

@@ -91,6 +91,7 @@ def _judge_batch(now: datetime, troubles: Troubles) -> int | None:
     with write_transaction():
         held = _held()
         if not held:
+            # An automation that is made later begins with later events.
             Event.objects.filter(pending=True).update(pending=False)
             return None
         waiting = Event.objects.filter(pending=True).order_by("received", "id")
@@ -129,6 +130,7 @@ def _rules(held: Iterable[Automation], troubles: Troubles) -> list[Rule]:
 def _judge(rule: Rule, event: Event, now: datetime, troubles: Troubles) -> bool:
     if event.received < rule.automation.since:
         return False
+    # What an automation did must not make it act again.
     if event.resource_id == f"prefect.automation.{rule.automation.pk}":
         return False
     with troubles.kept_apart(rule.automation):

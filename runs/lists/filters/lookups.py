@@ -35,6 +35,7 @@ class HoldsAll(Lookup):
         wanted = json.dumps(sorted(set(self.rhs)))
         if connection.vendor == "postgresql":
             return f"{column} @> %s::jsonb", [*params, wanted]
+        # SQLite has no operator for this: none of the wanted tags may be missing.
         missing = (
             f"SELECT 1 FROM json_each(%s) AS wanted WHERE wanted.value NOT IN (SELECT value FROM json_each({column}))"
         )

@@ -68,6 +68,7 @@ class Count:
 
 def page_of(rows: QuerySet[M], *, by: str, after: Cursor | None, size: int, newest_first: bool = True) -> Page[M]:
     """Return `size` rows in the order of the column `by` and the id, starting after the cursor."""
+    # One row more, which shows whether there is another page.
     chosen = in_order(rows, by=by, after=after, newest_first=newest_first)[: size + 1]
     found = list(_read(chosen) if rows.query.select_related else chosen)
     return Page(found[:size], place_of(found[size - 1], by) if len(found) > size else None)
@@ -132,6 +133,7 @@ def capped_counts(parts: Sequence[QuerySet[M]], cap: int) -> list[Count]:
         try:
             sql, given = part.order_by().values("pk")[: cap + 1].query.sql_with_params()
         except EmptyResultSet:
+            # A filter that nothing passes, for which Django makes no SQL.
             sql, given = "SELECT 1 WHERE 1 = 0", ()
         sources.append(f"(SELECT COUNT(*) FROM ({sql}) AS counted)")
         params.extend(given)

@@ -108,6 +108,7 @@ def same_error(run: FlowRun, message: str, now: datetime) -> SameError | None:
         return None
     begin = run.expected_start_time - SAME_ERROR_WITHIN
     end = min(run.expected_start_time + SAME_ERROR_WITHIN, now)
+    # Messages have no index, so those of a limited number of neighbours are compared here.
     words = FlowRunState.objects.filter(pk=OuterRef("state_id")).values("message")
     neighbours = list(
         FlowRun.objects.select_related("flow")

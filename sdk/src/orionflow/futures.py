@@ -196,6 +196,7 @@ class Future(Generic[R]):
         done = _Done()
         self.add_done_callback(done)
         try:
+            # Shielded: a cancelled wait would also cancel `done`, which its callback could then not set.
             await asyncio.shield(asyncio.wrap_future(done))
         finally:
             self.remove_done_callback(done)
@@ -221,6 +222,7 @@ class Future(Generic[R]):
                 return False
             self._outcome = outcome
             callbacks, self._callbacks = self._callbacks or [], None
+        # Without the lock, because a callback may end other runs, or wait.
         for callback in callbacks:
             self._call(callback)
         return True

@@ -139,6 +139,7 @@ def _paused(
         if (yield from _stopped(context, state, question, wait_for)) is not None:
             timeout = _seconds_left(state)
             _announce(context, timeout, question)
+            # Nobody answers at once, and `wait_until_resumed` asks before it sleeps.
             yield Sleep(min(poll_interval, timeout) if timeout else poll_interval)
             yield from wait_until_resumed(context, poll_interval)
         try:
@@ -174,8 +175,10 @@ def _stopped(
     futures = [*context.unfinished, *futures_in(wait_for)]
     if futures:
         yield WaitFor(futures)
+    # First, because steps that arrive while the run is paused are refused.
     yield Do(context.reporter.drain, context.id)
     if question is not None:
+        # Before the state, so that whoever sees the pause finds its question.
         yield from question.ask(context.client, context.id)
     result = yield send(context.client, set_flow_run_state(context.id, state))
     if result.status == "ACCEPT":

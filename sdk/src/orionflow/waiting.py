@@ -33,6 +33,7 @@ def wait(futures: Iterable[Future[Any]], timeout: float | None = None) -> DoneAn
 
     Returns two sets of futures: `done, not_done = wait(futures, timeout=10)`. It does not raise exceptions of the runs.
     """
+    # By identity, in order: a future that is given twice counts once.
     asked = {id(future): future for future in futures}
     _check_loops(asked.values())
     with suppress(TimeoutError):
@@ -64,6 +65,7 @@ class as_completed(Generic[R]):  # noqa: N801
     def __iter__(self) -> Iterator[Future[R]]:
         futures = list(self._asked.values())
         _check_loops(futures)
+        # Callbacks come from the threads in which runs end, which must not wait: `put` never does.
         ended: queue.SimpleQueue[Future[R]] = queue.SimpleQueue()
         note = ended.put
         until = None if self._timeout is None else time.monotonic() + self._timeout
@@ -80,6 +82,7 @@ class as_completed(Generic[R]):  # noqa: N801
                     ) from None
         finally:
             for future in futures:
+                # A loop that was left early must not be kept, with its queue, until the last run ends.
                 future.remove_done_callback(note)
 
     async def __aiter__(self) -> AsyncIterator[Future[R]]:

@@ -109,6 +109,7 @@ class ActiveRuns:
         with self._lock:
             self._runs.pop(run.key, None)
             if not self._runs:
+                # Under the lock: otherwise the event of a run that is added right now could be lost.
                 self._any.clear()
 
     def wait_for_one(self, seconds: float) -> bool:

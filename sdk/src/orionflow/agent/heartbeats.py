@@ -53,6 +53,7 @@ class Heartbeats:
 
     def once(self) -> None:
         """Send one heartbeat and follow the commands in its answer."""
+        # The listener calls this as well, and an older answer must not be followed after a newer one.
         with self._one_at_a_time:
             self._once()
 
@@ -80,6 +81,7 @@ class Heartbeats:
                     continue
                 case "cancel":
                     self._stopping.stop(run, Stop.CANCELLED)
+            # Also if it is cancelled: until its process has ended, no other agent may be given the run.
             run.trusted_until = trusted
             self._stopping.thaw(run)
 
@@ -119,6 +121,7 @@ class CommandListener:
             agent_logger.debug("No commands can be received now. %s", error)
             return False
         took = time.monotonic() - began
+        # An early answer without an order also says that a run has changed.
         if answer.orders or took < WAIT_SECONDS:
             self._heartbeats.once()
         return bool(answer.orders) or took > AT_ONCE_SECONDS

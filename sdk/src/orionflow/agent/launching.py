@@ -92,6 +92,7 @@ class Launcher:
     def start(self, key: str, order: Mapping[str, Any]) -> None:
         """Start a process for an order. Raise LauncherGone if the launcher cannot be reached."""
         with self._lock:
+            # Before the order is sent: its end may be reported at once.
             self._pids[key] = None
             try:
                 self._send({"key": key, "order": dict(order)})
@@ -145,6 +146,7 @@ class Launcher:
         with self._lock:
             self._channel = ours
             if self._closed:
+                # `close` was called when there was no channel yet.
                 ours.shutdown(socket.SHUT_RDWR)
         for message in Lines(ours):
             self._receive(message)

@@ -65,6 +65,7 @@ class Supervisor:
         with self._signals():
             self._choose_infrastructure()
             survivors = find_survivors(self._infrastructure, self._is_wanted)
+            # Before the request: a lease must never seem to last longer here than at the API.
             asked_at = time.monotonic()
             registration = self._api.register(self._is_wanted, survivors)
             if registration is None:
@@ -80,6 +81,7 @@ class Supervisor:
             self._work()
             heartbeats.draining = True
             self._drain()
+            # Only now, because until their ends are reported, the leases have to be renewed.
             heartbeats.end()
             listening.end()
             return self._leave()
@@ -114,6 +116,7 @@ class Supervisor:
         starter = RunStarter(
             self.options, self._api, self._active, self._infrastructure, self._name.folder, self._ended
         )  # fmt: skip
+        # Before claims start, which take what the adopted runs leave.
         self._slots.hold(len(registration.adopted))
         starter.adopt({f"{one.flow_run.id}:{one.epoch}": one for one in registration.adopted}, survivors, asked_at)
         self._claims = Claims(self._api, self._active, self._slots, starter, self.options.once)
@@ -241,6 +244,7 @@ class Supervisor:
                 signal.signal(number, signal.SIG_IGN)
 
     def _end(self, number: int, frame: FrameType | None) -> None:
+        # Only a number: a handler may interrupt its own thread while that holds any lock.
         self._wanted_end += 1
 
     def _end_with_stdin(self) -> None:

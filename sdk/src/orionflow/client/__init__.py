@@ -251,6 +251,7 @@ class AsyncOrionClient(Methods):
 
     async def send(self, call: Call[T]) -> T:
         """Send one call and read its answer; raise an ApiError if there is none."""
+        # Here, because programs without coroutines do not load asyncio.
         from asyncio import to_thread
 
         return await to_thread(self.sync.send, call)

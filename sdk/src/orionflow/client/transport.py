@@ -125,6 +125,7 @@ class HttpTransport:
             return Reply(answer.status_code, {name.lower(): v for name, v in answer.headers.items()}, answer.content)
         except exceptions.SSLError as error:
             raise Unanswered(_of_tls(error), sent=False, may_pass=False) from error
+        # Before `Timeout`, its base: only here is it certain that nothing was sent.
         except exceptions.ConnectTimeout as error:
             raise Unanswered("no connection in time" + self._by_proxy(), sent=False) from error
         except exceptions.Timeout as error:
@@ -200,6 +201,7 @@ def new_session(url: str, connections: int = 32) -> requests.Session:
     from orionflow.client.ephemeral_adapter import EphemeralAdapter
 
     session = requests.Session()
+    # Once for the session: `requests` would read the environment for each request.
     settings = session.merge_environment_settings(url, {}, None, None, None)
     session.trust_env = False
     if is_this_machine(url):

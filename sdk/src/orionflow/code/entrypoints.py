@@ -182,6 +182,7 @@ def _from_file(path: Path) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    # Before it is executed: dataclasses and pickle look up the module of a class there.
     sys.modules[spec.name] = module
     if taken:
         _send_by_value(module)

@@ -184,6 +184,7 @@ def _import(
     fromlist: Sequence[str] | None = (),
     level: int = 0,
 ) -> Any:
+    # A relative import names its own package already.
     folder = None if level or not globals else _owner_of(globals)
     top, _, rest = name.partition(".")
     real = None if folder is None else folder.name_of(top)

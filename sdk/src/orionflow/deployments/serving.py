@@ -164,6 +164,7 @@ def _pause(ids: Sequence[UUID]) -> None:
     from orionflow.logging import agent_logger
 
     try:
+        # Briefly: a user waits for the end of the program, and the server may be gone.
         with OrionClient(retry_budget_seconds=5.0) as client:
             paused = [client.send(pause_unless_served(id)) for id in ids]
     except ApiError as error:

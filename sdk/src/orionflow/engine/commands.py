@@ -71,6 +71,7 @@ def checkpoint(flow_run: FlowRunContext) -> None:
             for answer in refused:
                 if answer.status in (ABORT, ERROR):
                     raise stop(run, StepRefused(f"A step of a task run was refused: {answer.reason}"))
+        # A nested run ends with those around it.
         run = run.parent
 
 

@@ -110,6 +110,7 @@ class Elsewhere(Generic[T]):
             self.done.set_exception(error)
         else:
             self._thread.count(-1)
+            # After the count: whoever waits for this may borrow the loop next.
             self.done.set_result(value)
 
     def result(self) -> T:

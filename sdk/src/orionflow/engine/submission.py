@@ -96,6 +96,7 @@ def _when_ended(pending: Sequence[Future[Any]], begin: Callable[[], object]) -> 
 
     def one_ended(_: Future[Any]) -> None:
         nonlocal left
+        # Futures end in several threads, and exactly one of these is to begin the run.
         with lock:
             left -= 1
             last = left == 0
@@ -140,10 +141,12 @@ def _start_coroutine(call: TaskCall) -> None:
     elif loop is running_loop():
         _keep_alive(call, loop.create_task(_run_in_coroutine(call)))
     else:
+        # From another thread, `create_task` would not wake the loop.
         loop.call_soon_threadsafe(lambda: _keep_alive(call, loop.create_task(_run_in_coroutine(call))))
 
 
 def _keep_alive(call: TaskCall, running: asyncio.Task[None]) -> None:
+    # A loop has only weak references to its tasks.
     call.flow_run.coroutines.add(running)
     running.add_done_callback(call.flow_run.coroutines.discard)
 

@@ -55,6 +55,7 @@ class WaitingLines:
 
     def make_room(self, names: Iterable[str]) -> None:
         """Wake the first run of each line that waits for one of these names, as a run of this process released it."""
+        # Without the lock: every end of a run comes here, and usually none waits.
         if not self._lines:
             return
         with self._lock:

@@ -27,6 +27,7 @@ def go_offline() -> None:
 def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
     if event not in _REFUSED:
         return
+    # The other events begin with the socket, and end with the address.
     where = arguments[0] if event.startswith("socket.get") else arguments[-1]
     raise OfflineReplay(
         f"This replay is offline, so a connection to {where!r} was refused; leave --offline out to allow it."

@@ -47,6 +47,7 @@ class SpoolFile:
             self._file, self._reader = self._open()
         except OSError as error:
             raise self._cannot(error) from error
+        # Before the first line: a file that has one, and no lock, counts as left by a process that ended.
         lock(self._file)
         self._begin()
 

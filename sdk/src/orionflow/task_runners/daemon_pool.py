@@ -25,6 +25,7 @@ class DaemonPool:
 
     def submit(self, work: Work) -> None:
         self._queue.put(work)
+        # A thread that has announced itself waits for work, and takes this.
         if self._idle.acquire(blocking=False):
             return
         with self._lock:
