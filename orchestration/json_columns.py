@@ -33,6 +33,7 @@ def details_text(details: StateDetails) -> str:
 
 
 def details_from(text: str, flow_run_id: UUID | None, task_run_id: UUID | None) -> StateDetails:
+    """Return the details that are stored as this JSON, with the ids of the runs of the row."""
     if text == "{}":
         return StateDetails(flow_run_id=flow_run_id, task_run_id=task_run_id)
     return with_own_ids(StateDetails.from_json(json.loads(text)), flow_run_id, task_run_id)
@@ -58,11 +59,13 @@ def policy_from(text: str) -> RunPolicy:
     if text == "{}":
         return RunPolicy()
     given = json.loads(text)
-    delay = given.get("retry_delay")
-    if delay is None and given.get("retry_delay_seconds"):
-        delay = given["retry_delay_seconds"]
+    retries, delay = given.get("retries"), given.get("retry_delay")
+    if retries is None:
+        retries = given.get("max_retries") or None
+    if delay is None:
+        delay = given.get("retry_delay_seconds") or None
     return RunPolicy(
-        retries=given["retries"] if given.get("retries") is not None else given.get("max_retries") or None,
+        retries=retries,
         retry_delay=tuple(delay) if isinstance(delay, list) else delay,
         retry_backoff_factor=given.get("retry_backoff_factor"),
         retry_delay_max=given.get("retry_delay_max"),
@@ -99,7 +102,11 @@ def policy_text(text: str, before: RunPolicy, after: RunPolicy) -> str:
 
 @lru_cache(maxsize=512)
 def trail_text(trail: tuple[Judgement, ...]) -> str:
-    return json_text([[line.rule, line.verdict, line.reason] for line in trail])
+    return json_text(_lines_of(trail))
+
+
+def _lines_of(trail: tuple[Judgement, ...]) -> list[list[str]]:
+    return [[line.rule, line.verdict, line.reason] for line in trail]
 
 
 def trail_from(text: str) -> tuple[Judgement, ...]:
@@ -119,6 +126,6 @@ def refusal_text(decision: Decision, proposed: State, now: datetime) -> str:
             "proposed": {"type": proposed.type.value, "name": proposed.name},
             "reason": decision.verdict.reason,
             "seconds": decision.verdict.seconds if isinstance(decision.verdict, Wait) else None,
-            "trail": [[line.rule, line.verdict, line.reason] for line in decision.trail],
+            "trail": _lines_of(decision.trail),
         }
     )

@@ -20,7 +20,7 @@ from deployments.archive.place import needed
 
 M = TypeVar("M", bound=Model)
 ROWS_AT_ONCE = 10_000
-LEVEL = 12
+ZSTD_LEVEL = 12
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -56,6 +56,7 @@ def _json(value: Any) -> str:
 
 
 def column_of(field: models.Field[Any, Any]) -> Column:
+    """Return the column of the archive for a field. A reference is stored as the id that it contains."""
     target = field.target_field if isinstance(field, models.ForeignKey) else field
     name = field.attname
     match target:
@@ -97,7 +98,7 @@ class Writer:
             path,
             self._schema,
             compression="zstd",
-            compression_level=LEVEL,
+            compression_level=ZSTD_LEVEL,
             use_dictionary=[
                 one.name for one in columns if one.name not in encodings and one.kind not in ("texts", "bytes")
             ],

@@ -36,9 +36,9 @@ from orion_site.database.sqlite.files import found_no_room, owners_opener, refus
 TEXT_ID = "char(32)"
 _DECLARED = re.compile(r"\bchar\(32\)", re.IGNORECASE)
 ROWS_AT_ONCE = 20_000
-# Copying ahead stops when at most FEW_CHANGES are left for the upgrade, or after MOST_LOOKS rounds, if the file changes
+# Copying ahead stops when at most FEW_CHANGES are left for the upgrade, or after MOST_ROUNDS, if the file changes
 # faster than it is copied.
-FEW_CHANGES, MOST_LOOKS = 1_000, 20
+FEW_CHANGES, MOST_ROUNDS = 1_000, 20
 SECONDS_BETWEEN_WORDS = 5.0
 
 
@@ -58,7 +58,7 @@ def converted(file: Path) -> Iterator[None]:
         try:
             _keep_others_out(database, file)
             draft = _draft_of(file)
-            _make_room_sure(file, draft)
+            _refuse_without_room(file, draft)
             _Conversion(database, file, followed_draft(database) or _mark(file)).run()
             # The locked old file keeps an empty journal, whose name would be that of the new file's journal.
             Path(f"{file}-journal").unlink(missing_ok=True)
@@ -79,7 +79,7 @@ def copy_ahead(file: Path) -> bool:
         return False
     with closing(_connect(file, timeout=60)) as database:
         try:
-            _make_room_sure(file, _draft_of(file))
+            _refuse_without_room(file, _draft_of(file))
             mark = followed_draft(database) or follow(database)
             _Conversion(database, file, mark).run_ahead()
         except sqlite3.Error as error:
@@ -146,7 +146,7 @@ def _keep_others_out(database: sqlite3.Connection, file: Path) -> None:
         )
 
 
-def _make_room_sure(file: Path, draft: Path) -> None:
+def _refuse_without_room(file: Path, draft: Path) -> None:
     # Indexes are sorted in temporary files, most of which are smaller than the space that shorter ids save.
     wanted = file.stat().st_size - (draft.stat().st_size if draft.exists() else 0)
     free = shutil.disk_usage(file.parent).free
@@ -194,11 +194,11 @@ class _Conversion:
     def run_ahead(self) -> None:
         """Copy the file, then rows that changed in the meantime, until few are left."""
         self._copy()
-        for _ in range(MOST_LOOKS):
+        for _ in range(MOST_ROUNDS):
             if self._take_changes() <= FEW_CHANGES:
                 break
         if not self._is_sound():
-            self._look_at_pages()
+            self._check_pages()
             self._database.execute("UPDATE new.conversion SET sound = 1")
         self._database.execute("DETACH new")
 
@@ -269,10 +269,10 @@ class _Conversion:
             self._database.execute(re.sub(r"^CREATE TABLE ", "CREATE TABLE new.", typed))
         self._database.execute("CREATE TABLE new.conversion (mark text, sound integer)")
         self._database.execute("INSERT INTO new.conversion VALUES (?, 0)", [self._mark])
-        self._keep_what_sqlite_knows()
+        self._copy_statistics()
         self._database.execute("COMMIT")
 
-    def _keep_what_sqlite_knows(self) -> None:
+    def _copy_statistics(self) -> None:
         """Copy the planner's statistics, which say how common values are."""
         known = {name for (name,) in self._database.execute("SELECT name FROM main.sqlite_master")}
         if "sqlite_stat1" in known:
@@ -331,13 +331,13 @@ class _Conversion:
                 f"INSERT INTO new.sqlite_sequence SELECT * FROM main.sqlite_sequence WHERE name IN ({names})"
             )
         if not self._is_sound():
-            self._look_at_pages()
+            self._check_pages()
 
     def _is_sound(self) -> bool:
         """Whether all pages were checked when the file was copied ahead; few have changed since."""
         return bool(self._database.execute("SELECT sound FROM new.conversion").fetchone()[0])
 
-    def _look_at_pages(self) -> None:
+    def _check_pages(self) -> None:
         (verdict,) = self._database.execute("PRAGMA new.quick_check(1)").fetchone()
         if verdict != "ok":
             raise sqlite3.DatabaseError(f"the new file is not sound: {verdict}")

@@ -79,7 +79,7 @@ class PausedRun(RunEnded):
 
 
 class UpstreamFailed(RunEnded):
-    """An input of a task, or of a flow called in a flow, did not complete, so that did not start.
+    """A task, or a flow called in a flow, did not start, because one of its inputs did not complete.
 
     `cause` is the error of the input, if known.
     """

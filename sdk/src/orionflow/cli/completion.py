@@ -25,8 +25,8 @@ def completion(shell: str) -> None:
 
     from orionflow.cli.root import root
 
-    completer = get_completion_class(shell)
-    assert completer is not None
-    script = completer(root, {}, "orion", VARIABLE)
+    completion_class = get_completion_class(shell)
+    assert completion_class is not None
+    completer = completion_class(root, {}, "orion", VARIABLE)
     # Only the template: click's own `source()` starts a bash to find its version.
-    current_terminal().out(script.source_template % script.source_vars())
+    current_terminal().out(completer.source_template % completer.source_vars())

@@ -44,7 +44,7 @@ _NAMED = r"(?i:pass(?:word|wd|phrase)|secret|token|credential|api[_-]?key|privat
 _NAME = rf"\b[\w.-]{{0,40}}{_NAMED}[\w-]{{0,40}}[\"']?"
 # In free text: `password=hunter22`, `token: "…"`.
 _NAMED_VALUE = re.compile(rf"({_NAME}\s{{0,8}}[=:]\s{{0,8}})([\"']?)([^\s\"',;&)}}\]]{{{SHORTEST_WITHIN},}})")
-# In code only a literal is a secret; otherwise a name is assigned an expression.
+# In code only a literal can be a secret: whatever else is assigned to such a name is an expression.
 _TYPE = r"(?::[ \t]{0,8}\w{1,40}[ \t]{0,8})?"
 _WRITTEN = re.compile(rf"({_NAME}\]?[ \t]{{0,8}}{_TYPE}[=:][ \t]{{0,8}})([\"'])([^\"'\n]{{{SHORTEST_WITHIN},}})\2")
 # The literals and comments of a line; the rest is code, in which names are assigned other names.
@@ -111,7 +111,7 @@ class SecretNames:
         is_user_text = is_user_text or (name in FREE_WHEN_SHOWN and not is_reference)
         match value:
             case str():
-                if is_secret and len(value) >= 1:
+                if is_secret and value:
                     return f"[secret {name}]"
                 return self.user_text(value) if is_user_text else self.prose(value)
             case bool() | None:

@@ -10,6 +10,7 @@ from orionflow.errors import CodeUnavailable
 def checked_part(part: str, what: str) -> str:
     """Return a relative path that stays inside; raise CodeUnavailable for any other."""
     pieces = PurePosixPath(part.replace("\\", "/"))
+    # What begins with a hyphen could become an option of a program that fetches code.
     if pieces.is_absolute() or ".." in pieces.parts or "\x00" in part or part.startswith("-"):
         raise CodeUnavailable(
             f"{what} {part!r} leads out of the code that was fetched; name a folder inside, as src/app."
