@@ -113,8 +113,10 @@ VERDICT_NAMES = {kind: kind.__name__.lower() for kind in (Accept, Amend, Reject,
 def concerned(
     policy: tuple[Rule[Any], ...], leaving: StateType | None, entering: StateType
 ) -> tuple[tuple[Rule[Any], Judgement], ...]:
-    """Return the rules of a policy that concern a transition between these types. Each comes with its line of the trail
-    for the usual case: that it accepts without a reason."""
+    """Return the rules of a policy that concern a transition between these types.
+
+    Each comes with its line of the trail for the usual case: that it accepts without a reason.
+    """
     rules = [rule for rule in policy if leaving in rule.leaving and entering in rule.entering]
     return tuple((rule, Judgement(type(rule).__name__, VERDICT_NAMES[Accept], "")) for rule in rules)
 
@@ -124,12 +126,12 @@ def decide(transition: Transition, policy: tuple[Rule[F], ...], facts: F) -> Dec
     current = transition
     effects: tuple[Effect, ...] = ()
     trail: list[Judgement] = []
-    for rule, silent in concerned(policy, transition.initial_type, transition.proposed.type):
+    for rule, usual in concerned(policy, transition.initial_type, transition.proposed.type):
         verdict = rule.judge(current, facts)
         if verdict is ACCEPT:
-            trail.append(silent)
+            trail.append(usual)
             continue
-        trail.append(Judgement(silent.rule, VERDICT_NAMES[type(verdict)], verdict.reason))
+        trail.append(Judgement(usual.rule, VERDICT_NAMES[type(verdict)], verdict.reason))
         match verdict:
             case Accept():
                 effects += verdict.effects

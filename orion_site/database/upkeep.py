@@ -19,6 +19,24 @@ PAGES_AT_ONCE, PAGES_KEPT = 500, 2500
 LONGEST_PAUSE_SECONDS = 0.1
 
 
+def tidy_database(now: datetime) -> None:
+    """Return free pages, renew the planner's statistics, and write the WAL into the file; or create partitions."""
+    if connection.vendor != "sqlite":
+        make_days_ahead(now)
+        return
+    give_space_back()
+    renew_statistics()
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA busy_timeout")
+        usual = int(cursor.fetchone()[0])
+        cursor.execute(f"PRAGMA busy_timeout={PATIENCE_MILLISECONDS}")
+        try:
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            cursor.fetchall()
+        finally:
+            cursor.execute(f"PRAGMA busy_timeout={usual}")
+
+
 def give_space_back() -> int:
     """Return free pages to the disk in small steps, between which others write. Return the number of pages.
 
@@ -68,12 +86,18 @@ def renew_statistics() -> int:
     return looked_at
 
 
-def _has_grown(cursor: CursorWrapper, table: str) -> bool:
+def estimated_rows(cursor: CursorWrapper, table: str) -> int:
+    """Return about how many rows a table of SQLite has, without counting them.
+
+    Row numbers ascend, and rows are deleted in about that order, so the first and the last number tell.
+    """
     name = connection.ops.quote_name(table)
-    # Row numbers ascend, and rows are deleted in about that order, so the first and last number give the number of
-    # rows.
     cursor.execute(f"SELECT (SELECT MAX(rowid) FROM {name}) - (SELECT MIN(rowid) FROM {name}) + 1")
-    rows = cursor.fetchone()[0] or 0
+    return int(cursor.fetchone()[0] or 0)
+
+
+def _has_grown(cursor: CursorWrapper, table: str) -> bool:
+    rows = estimated_rows(cursor, table)
     # A migration may have analyzed only its own new index, so the index with the oldest statistics decides. Partial
     # indexes do not count all rows.
     cursor.execute(
@@ -83,21 +107,3 @@ def _has_grown(cursor: CursorWrapper, table: str) -> bool:
     )
     known = cursor.fetchone()[0] or 0
     return rows > FEW_ROWS and rows > GROWTH * known
-
-
-def tidy_database(now: datetime) -> None:
-    """Renew the planner's statistics, and write the WAL into the file."""
-    if connection.vendor != "sqlite":
-        make_days_ahead(now)
-        return
-    give_space_back()
-    renew_statistics()
-    with connection.cursor() as cursor:
-        cursor.execute("PRAGMA busy_timeout")
-        usual = int(cursor.fetchone()[0])
-        cursor.execute(f"PRAGMA busy_timeout={PATIENCE_MILLISECONDS}")
-        try:
-            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            cursor.fetchall()
-        finally:
-            cursor.execute(f"PRAGMA busy_timeout={usual}")

@@ -13,6 +13,7 @@ from deployments.upkeep.services.partitions import DIVISIBLE, parts_of
 from orchestration.database_clock import current_time
 from orion_site.database import replica
 from orion_site.database.sqlite.gate import gates
+from orion_site.database.upkeep import estimated_rows
 from orion_site.env import orion_home
 from orion_site.http.thread_pools import pools
 from orion_site.metrics import siblings
@@ -81,11 +82,9 @@ def unknown_tables() -> list[str]:
 
 def _is_unknown_to_sqlite(table: str) -> bool:
     with connection.cursor() as cursor:
-        # As in `orion_site.database.upkeep`: the first and last row numbers give the number of rows.
-        cursor.execute(f"SELECT (SELECT MAX(rowid) FROM {table}) - (SELECT MIN(rowid) FROM {table}) + 1")
-        rows = cursor.fetchone()[0] or 0
         cursor.execute("SELECT COUNT(*) FROM sqlite_stat1 WHERE tbl = %s", [table])
-        return bool(rows > LARGE_ON_SQLITE and not cursor.fetchone()[0])
+        is_analyzed = bool(cursor.fetchone()[0])
+        return not is_analyzed and estimated_rows(cursor, table) > LARGE_ON_SQLITE
 
 
 def parts_missing() -> list[str]:

@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 
 from runs.templatetags.states import state_badge
 
+# Characters.
 SHOWN = 200
 
 
@@ -28,6 +29,7 @@ class Short:
         self.column = column
         self.name = f"short_{column}"
         self.short_description = description or column.replace("_", " ").capitalize()
+        # The admin names a column after the function that computes it.
         self.__name__ = self.name
 
     def __call__(self, row: Any) -> str:

@@ -49,6 +49,7 @@ class Service:
     thread: ServiceThread = ServiceThread.QUICK
     first_after: float = 0.0
     noted: Ticks = field(default_factory=Ticks)
+    # By the monotonic clock: when it is called next, and when its results were last recorded.
     due: float | None = None
     noted_at: float | None = None
 

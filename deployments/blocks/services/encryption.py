@@ -1,4 +1,4 @@
-"""The vault: seals secrets with the keys of this installation, and opens them.
+"""Secrets, sealed with the keys of this installation and opened again.
 
 Keys come from ORION_ENCRYPTION_KEYS, or else from a file in ORION_HOME that is created when something is first sealed.
 The first key seals, and every key opens, so that keys can be rotated while old seals stay readable.
@@ -32,6 +32,10 @@ SCRATCH_SECONDS = 60.0
 
 class Unopenable(Exception):
     """None of the keys opens the seal."""
+
+
+class KeysOfEnvironment(Exception):
+    """The keys are in ORION_ENCRYPTION_KEYS, which only the operator of the servers can change."""
 
 
 def seal(content: Mapping[str, Any]) -> str:
@@ -105,10 +109,6 @@ def _create_keys() -> list[str]:
     finally:
         os.unlink(scratch)
     return _stored()
-
-
-class KeysOfEnvironment(Exception):
-    """The keys are in ORION_ENCRYPTION_KEYS, which only the operator of the servers can change."""
 
 
 def add_key() -> None:

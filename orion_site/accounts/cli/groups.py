@@ -1,4 +1,4 @@
-"""`orion group …`."""
+"""`orion group`: groups of users, and the roles that they give."""
 
 from __future__ import annotations
 

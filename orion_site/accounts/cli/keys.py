@@ -1,4 +1,4 @@
-"""`orion key …`."""
+"""`orion key`: keys by which programs use the API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`orion user …`."""
+"""`orion user`: the people who sign in, and service accounts."""
 
 from __future__ import annotations
 
