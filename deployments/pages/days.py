@@ -25,4 +25,5 @@ def bounds_of(day: date) -> tuple[datetime, datetime]:
     """Return the first moment of a day, and the last one, in the reader's zone."""
     zone = timezone.get_current_timezone()
     begin, end = (first_moment(datetime(one.year, one.month, one.day), zone) for one in (day, day + timedelta(days=1)))  # noqa: DTZ001
-    return begin.astimezone(zone), end.astimezone(zone) - TICK
+    # In UTC: subtracted from a local time, the last hour would be left out where clocks are set back at midnight.
+    return begin.astimezone(zone), (end - TICK).astimezone(zone)

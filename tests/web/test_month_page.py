@@ -128,6 +128,18 @@ def test_days_begin_at_midnight_of_the_reader_also_when_clocks_change(browser: C
     )
 
 
+def test_the_hour_that_comes_twice_before_midnight_is_listed_with_its_day(browser: Client):
+    browser.post("/settings/browser", {"theme": "system", "density": "normal", "zone": "America/Santiago"})
+    make_deployment(schedules=[HOURLY])
+
+    answer = browser.get("/schedule?view=month&day=2099-04-04")
+    addresses = re.findall(r'href="([^"]+day=2099-04-04)">25<', answer.content.decode())
+    (ahead,) = [browser.get(html.unescape(address)).context["ahead"] for address in set(addresses)]
+
+    assert planned_at(cells_of(answer)[4]) == {"nightly": "25"}
+    assert (ahead.count.number, len(ahead.times)) == (25, 25)
+
+
 def test_a_day_that_a_calendar_excludes_says_so_in_words(browser: Client):
     month = next_month()
     make_excluded(BLACKOUT.format(month + 6 * DAY), HOURLY)
