@@ -37,6 +37,16 @@ def test_a_moment_without_offset_is_meant_in_the_zone_of_the_clock():
     assert BERLIN.moment("2026-11-20T09:00") == datetime(2026, 11, 20, 8, tzinfo=UTC)
 
 
+def test_today_begins_at_the_first_midnight_where_clocks_are_set_back_to_it():
+    second_midnight = datetime(2026, 11, 1, 5, 30, tzinfo=UTC)
+    havana = Clock(second_midnight, ZoneInfo("America/Havana"))
+
+    # Times that come twice are equal to none in another zone.
+    found = [havana.moment(word).astimezone(UTC) for word in ("today", "yesterday")]
+
+    assert found == [datetime(2026, 11, 1, 4, tzinfo=UTC), datetime(2026, 10, 31, 4, tzinfo=UTC)]
+
+
 @pytest.mark.parametrize("written", ["", "soon", "-2x", "2026-13-01", "12:00 yesterday"])
 def test_nonsense_is_refused_with_the_forms_that_are_understood(written):
     with pytest.raises(click.UsageError, match="2026-11-21T09:00"):

@@ -99,7 +99,8 @@ class Clock:
     def _named(self, word: str) -> datetime:
         if word == "now":
             return self.now
-        midnight = self.now.astimezone(self.zone).replace(hour=0, minute=0, second=0, microsecond=0)
+        # The first midnight, where clocks are set back to it and it comes twice.
+        midnight = self.now.astimezone(self.zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
         return midnight if word == "today" else midnight - timedelta(days=1)
 
 
