@@ -48,18 +48,18 @@ STRANGE = {
     "rule without end": "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30",
     "calendar": "BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART:00010101\nRRULE:FREQ=SECONDLY\nEND:VEVENT\nEND:VCALENDAR",
 }
-CALENDAR = "BEGIN:VCALENDAR\nVERSION:2.0\nBEGIN:VEVENT\nUID:1\nDTSTART;VALUE=DATE:20270101\nEND:VEVENT\nEND:VCALENDAR\n"
+CALENDAR = "BEGIN:VCALENDAR\nVERSION:2.0\nBEGIN:VEVENT\nUID:1\nDTSTART;VALUE=DATE:20990101\nEND:VEVENT\nEND:VCALENDAR\n"
 SCHEDULE = {
     "schedule": {"cron": "0 3 * * *", "timezone": "UTC", "day_or": True},
     "active": True,
     "parameters": {"n": 1},
 }
-NEW_YEAR = "2027-01-01T00:00:00Z"
+NEW_YEAR = "2099-01-01T00:00:00Z"
 FULL_SCHEDULE = SCHEDULE | {
     "max_runs": 5,
     "max_active_runs": 2,
     "max_scheduled_runs": 3,
-    "ends_at": "2030-01-01T00:00:00Z",
+    "ends_at": "2099-01-01T00:00:00Z",
     "misfire": "latest",
     "misfire_window": 60.0,
     "calendars": [],
