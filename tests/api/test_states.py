@@ -9,7 +9,8 @@ import pytest
 from django.utils import timezone
 
 from runs.models import FlowRun
-from tests.factories import make_flow_run, make_limit, make_state, make_task_run
+from tests.factories import NOON, make_flow_run, make_limit, make_state, make_task_run
+from tests.travelling import travelled
 
 pytestmark = pytest.mark.django_db
 
@@ -85,14 +86,15 @@ def test_a_kept_state_is_a_reject_that_was_not_written(api):
 
 
 def test_a_run_that_is_not_due_waits_whole_seconds(api):
-    at = timezone.now() + timedelta(hours=1)
-    run = make_flow_run(make_state("SCHEDULED", scheduled_time=at))
+    due = NOON + timedelta(hours=1, milliseconds=400)
+    run = make_flow_run(make_state("SCHEDULED", scheduled_time=due))
 
-    answer = propose(api, run, "RUNNING")
+    with travelled(NOON):
+        answer = propose(api, run, "RUNNING")
 
     assert answer.status_code == 200
     assert (answer.json()["status"], answer.json()["details"]["type"]) == ("WAIT", "wait_details")
-    assert answer.json()["details"]["delay_seconds"] in {3599, 3600}
+    assert answer.json()["details"]["delay_seconds"] == 3600
     assert answer.json()["state"]["type"] == "SCHEDULED"
 
 

@@ -132,6 +132,7 @@ def test_a_slower_deployment_shows_by_how_much(browser: Client):
     assert (line.usual_seconds, line.drift) == (100, "▲ 40 % slower")
 
 
+@pytest.mark.usefixtures("noon")
 def test_the_share_of_runs_in_time_leads_to_those_that_were_late(browser: Client):
     made = make_deployment(must_finish_within=timedelta(minutes=10))
     due = timezone.now() - 40 * HOUR

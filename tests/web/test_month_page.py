@@ -71,11 +71,12 @@ def test_a_day_to_come_has_the_planned_runs_of_each_deployment_and_their_list(br
 
 def test_a_past_day_has_its_outcomes_and_the_lists_that_prove_them(browser: Client):
     made = make_deployment()
+    day = (timezone.now() - 40 * DAY).date()
+    noon = timezone.now() - datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
     for state, number in (("COMPLETED", 3), ("FAILED", 1), ("CRASHED", 1), ("CANCELLED", 1)):
         for _ in range(number):
-            add_run(made, state, ago=40 * DAY)
-    add_run(made, ago=41 * DAY)
-    day = (timezone.now() - 40 * DAY).date()
+            add_run(made, state, ago=noon)
+    add_run(made, ago=noon + DAY)
 
     cell = month_at(browser, day)[day.day]
     lists = [browser.get(one.address).context["found"] for one in cell.came]

@@ -17,7 +17,7 @@ from deployments.work.services.work_pools import create_work_pool
 from deployments.work.services.work_queues import create_work_queue, queue_for
 from orionflow.contract.agents import AgentRegistration
 from tests.web.conftest import HOSTILE
-from tests.web.rows import make_run
+from tests.web.rows import NOON, make_run
 
 
 @pytest.fixture
@@ -104,8 +104,9 @@ def test_runs_are_cancelled_from_the_list_of_a_queue_one_by_one_or_all(
     assert f'action="/runs/{run.pk}/cancel"' not in browser.get(address).content.decode()
 
 
+@pytest.mark.usefixtures("noon")
 def test_a_queue_counts_what_came_due_and_what_started_hour_by_hour(browser: Client, gpu: WorkQueue, monkeypatch):
-    now = timezone.now().replace(minute=0, second=0, microsecond=0)
+    now = NOON
     for name, due, start in [
         ("prompt", now - timedelta(hours=2), now - timedelta(hours=2)),
         ("waited", now - timedelta(hours=2, microseconds=-1), now - timedelta(hours=1)),
