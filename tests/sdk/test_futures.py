@@ -59,6 +59,18 @@ def bad() -> None:
     raise ValueError("bad")
 
 
+def held_task() -> tuple[Any, threading.Event]:
+    """A task that ends when the event is set."""
+    released = threading.Event()
+
+    @task
+    def held() -> str:
+        released.wait(60)
+        return "held"
+
+    return held, released
+
+
 @task
 async def later(x: Any, seconds: float = 0.0) -> Any:
     await asyncio.sleep(seconds)
@@ -103,13 +115,17 @@ def test_result_raises_or_returns_the_exception():
 
 
 def test_result_that_takes_too_long_is_a_timeout():
-    def body() -> Any:
-        future = nap.submit(0.3)
-        with pytest.raises(TimeoutError, match="nap-0"):
-            future.result(timeout=0.01)
-        return future.wait(timeout=0.01), future.state.name, future.result()
+    held, released = held_task()
 
-    assert in_flow(body) == (None, "Pending", 0.3)
+    def body() -> Any:
+        future = held.submit()
+        with pytest.raises(TimeoutError, match="held-0"):
+            future.result(timeout=0.01)
+        waited, name = future.wait(timeout=0.01), future.state.name
+        released.set()
+        return waited, name, future.result()
+
+    assert in_flow(body) == (None, "Pending", "held")
 
 
 def test_submit_returns_the_state_when_asked():
@@ -215,17 +231,26 @@ def test_wait_for_orders_runs_that_share_nothing():
 
 
 def test_as_completed_gives_the_quick_ones_first():
-    def body() -> Any:
-        futures = [nap.submit(0.3), nap.submit(0.0)]
-        return [future.result() for future in as_completed(futures, timeout=60)]
+    held, released = held_task()
 
-    assert in_flow(body) == [0.0, 0.3]
+    def body() -> Any:
+        found = []
+        for future in as_completed([held.submit(), one.submit()], timeout=60):
+            found.append(future.result())
+            released.set()
+        return found
+
+    assert in_flow(body) == [1, "held"]
 
 
 def test_wait_parts_the_done_from_the_others():
+    held, released = held_task()
+
     def body() -> Any:
-        quick, slow = nap.submit(0.0), nap.submit(0.4)
-        done, not_done = wait([quick, slow], timeout=0.15)
+        quick, slow = one.submit(), held.submit()
+        quick.wait()
+        done, not_done = wait([quick, slow], timeout=0.01)
+        released.set()
         return done == {quick}, not_done == {slow}, wait([slow]).not_done
 
     assert in_flow(body) == (True, True, set())
@@ -295,12 +320,22 @@ async def test_blocking_for_a_coroutine_of_the_same_loop_is_reported():
 
 
 async def test_as_completed_of_coroutines():
+    released = asyncio.Event()
+
+    @task
+    async def held() -> str:
+        await released.wait()
+        return "held"
+
     @flow
     async def outer() -> Any:
-        futures = [later.submit("slow", 0.2), later.submit("quick")]
-        return [await future.result() async for future in as_completed(futures)]
+        found = []
+        async for future in as_completed([held.submit(), later.submit("quick")]):
+            found.append(await future.result())
+            released.set()
+        return found
 
-    assert await outer() == ["quick", "slow"]
+    assert await outer() == ["quick", "held"]
 
 
 def test_plain_calls_are_submitted_in_flows_with_submit_calls():

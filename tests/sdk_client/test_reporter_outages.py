@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -444,13 +445,22 @@ def test_what_was_left_to_another_process_is_not_waited_for_again(
 def test_a_process_that_goes_on_sends_what_it_left_to_another(
     home: Path, server: ScriptedServer, reporter: Reporter, caplog: pytest.LogCaptureFixture
 ):
-    items = [step(), step(), step()]
-    server.stop()
+    items, came, left = [step(), step(), step()], threading.Event(), threading.Event()
+
+    def fail_when_all_is_left(seen: Seen) -> Fault:
+        came.set()
+        left.wait(60)
+        return answer(503)
+
+    server.fault_of = fail_when_all_is_left
     stream_all(reporter, items[:1])
     reporter.log(line("important", level=logging.WARNING))
-    reporter.deliver_by(time.monotonic() + 0.1)
+    # A request that began after all is left would store the line, too.
+    assert came.wait(60)
+    reporter.deliver_by(time.monotonic())
     stream_all(reporter, items[1:2])
-    server.restart()
+    server.fault_of = lambda seen: None
+    left.set()
     reporter.drain()
     stream_all(reporter, items[2:])
     reporter.drain()

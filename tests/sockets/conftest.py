@@ -20,6 +20,9 @@ PREFECT = ("prefect",)
 class Talk(WebsocketCommunicator):  # type: ignore[misc]  # channels has no types
     """A client that waits longer than a busy machine needs."""
 
+    async def connect(self, timeout: float = PATIENCE) -> Any:
+        return await super().connect(timeout)
+
     async def next_message(self) -> Any:
         return await self.receive_json_from(timeout=PATIENCE)
 
