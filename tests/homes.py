@@ -54,7 +54,7 @@ def made_once(kind: str, make: Callable[[Path], object]) -> Path:
             Path(place, "made").rename(kept)
         # A round that began before the code changed may still copy what it found.
         for old in folder.glob(f"*.{kind}"):
-            if old.stat().st_mtime < time.time() - STALE_SECONDS:
+            if old != kept and old.stat().st_mtime < time.time() - STALE_SECONDS:
                 shutil.rmtree(old) if old.is_dir() else old.unlink()
     return kept
 
