@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from orionflow import flow, task
 from orionflow.testing import assert_crashed, flow_runs, task_runs_of
+from tests.printed import PATIENCE_SECONDS
 from tests.sdk.programs import Program
 
 LONG = """
@@ -176,23 +178,18 @@ def test_signal_to_an_async_program_is_recorded(tmp_path: Path):
 
 def test_killed_program_loses_nothing_that_was_acknowledged(tmp_path: Path):
     program = Program(tmp_path, LONG)
+    acknowledged = [*((f"work-{number}", "Completed") for number in range(3)), ("work-3", "Running")]
 
     with program.start() as process:
         program.wait_for_output("working 3")
-        # Steps are at most 50 ms old when they are sent.
-        import time
-
-        time.sleep(0.5)
+        until = time.monotonic() + PATIENCE_SECONDS
+        while program.task_runs() != acknowledged and time.monotonic() < until:
+            time.sleep(0.02)
         process.kill()
         process.wait(30)
 
     assert program.flow_run()[0] == "Running"
-    assert program.task_runs() == [
-        ("work-0", "Completed"),
-        ("work-1", "Completed"),
-        ("work-2", "Completed"),
-        ("work-3", "Running"),
-    ]
+    assert program.task_runs() == acknowledged
     assert program.query("PRAGMA integrity_check") == [("ok",)]
 
 

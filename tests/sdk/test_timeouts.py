@@ -182,14 +182,18 @@ def test_remaining_time_limits_affect_no_other_code():
     def quick() -> int:
         return 1
 
-    @flow(timeout_seconds=0.3)
+    @flow(timeout_seconds=0.1)
+    def brief() -> int:
+        return 1
+
+    @flow
     def outer() -> int:
-        return quick() + quick.submit().result()
+        return quick() + quick.submit().result() + brief()
 
     value = outer()
-    busy(0.4)
+    busy(0.2)
 
-    assert value == 2
+    assert value == 3
 
 
 def test_ones_own_timeout_error_is_an_ordinary_failure():
