@@ -378,6 +378,8 @@ def test_calendar_that_a_schedule_names_cannot_be_deleted(orion):
 
 def test_work_queue_is_limited_paused_and_previewed(orion):
     orion("deploy")
+    # At one minute to six its planned run would be listed, too.
+    orion("dep", "schedule", "clear", "prod", "--yes")
     orion("dep", "run", "etl/prod", "--name", "first")
 
     shown = orion("wq", "preview", "default", "--within", "1m", "-o", "name")
