@@ -103,6 +103,9 @@ class ObjectField(forms.Field):
     def to_python(self, value: Any) -> Any:
         if value in self.empty_values:
             return {}
+        if isinstance(value, dict):
+            # A stored value, as a form has it that is filled with initial values.
+            return value
         try:
             read = read_json(value)
         except ValueError as error:

@@ -92,6 +92,15 @@ def test_a_saved_schedule_plans_runs(browser: Client, nightly: Deployment):
     assert FlowRun.objects.filter(schedule_id=schedule.pk).exists()
 
 
+def test_a_schedule_with_parameters_is_opened_with_its_next_times(browser: Client, nightly: Deployment):
+    browser.post(path_of(nightly), {**CRON, "parameters": '{"a": 1}'})
+
+    answer = browser.get(path_of(nightly, Schedule.objects.get()))
+
+    assert answer.status_code == 200
+    assert "at 01:30 every day" in answer.content.decode()
+
+
 def test_an_interval_counts_from_its_anchor_on_the_clocks_of_its_zone(browser: Client, nightly: Deployment):
     browser.post(
         path_of(nightly) + "?kind=interval",
