@@ -35,7 +35,7 @@ from orchestration.database_clock import current_time
 from orchestration.errors import DomainError
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.editing import SHOWN, names_changed, written
-from orion_site.forms.schema_fields import fields_of
+from orion_site.forms.schema_fields import fields_of, properties_of, required_of
 from orion_site.forms.schema_values import Field
 from orion_site.forms.sent_fields import (
     has_other_fields,
@@ -230,9 +230,8 @@ def _updated(form: BlockForm, block_id: UUID, content: dict[str, Any]) -> bool:
 
 def _form(schema: BlockSchema, content: Mapping[str, Any], chosen: Mapping[str, str]) -> BlockForm:
     slugs = _nested_types(schema.fields)
-    properties = schema.fields.get("properties") or {}
-    own = {name: schema for name, schema in properties.items() if name not in slugs}
-    required = schema.fields.get("required") or []
+    own = {name: one for name, one in properties_of(schema.fields).items() if name not in slugs}
+    required = required_of(schema.fields)
     choices = nested_choices(slugs)
     nested = [Nested(name, name in required, choices[name], chosen.get(name, "")) for name in slugs]
     secret = [tuple(path[:-1] if path[-1] == "*" else path) for path in secret_paths(schema.fields)]

@@ -19,6 +19,7 @@ from orchestration.authors import refusal
 from orchestration.core.states import StateType
 from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
+from orion_site.forms.schema_fields import required_of
 from orion_site.live.pages import live_page
 from runs.pages.filtering import STATE_CHOICES, address_after, address_without
 from runs.pages.selectors.keyset import Cursor
@@ -136,7 +137,7 @@ def parameters_of(one: Deployment) -> list[dict[str, Any]]:
     schema = one.parameter_openapi_schema or {}
     known = schema.get("properties")
     properties: dict[str, Any] = known if isinstance(known, dict) else {}
-    required = schema.get("required") or ()
+    required = required_of(schema)
     rows = []
     for name in dict.fromkeys([*properties, *one.parameters]):
         own = properties.get(name)

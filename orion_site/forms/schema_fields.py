@@ -65,6 +65,13 @@ def properties_of(schema: Schema) -> dict[str, Schema]:
     return {name: {} if own is True else own for name, own in known if own is True or isinstance(own, Mapping)}
 
 
+def required_of(schema: Schema) -> set[str]:
+    """Return the names of the members that must have a value."""
+    required = schema.get("required")
+    listed = required[:MOST_REQUIRED] if isinstance(required, list) else []
+    return {name for name in listed if isinstance(name, str)}
+
+
 def fields_of(schema: Schema | None, values: Mapping[str, Any]) -> list[Field]:
     """Return a field for each parameter in the schema, with its value or its default."""
     known = properties_of(schema or {})
@@ -81,9 +88,7 @@ def _members(
     form: _Form,
     within: frozenset[str] = frozenset(),
 ) -> list[Field]:
-    required = schema.get("required")
-    listed = required[:MOST_REQUIRED] if isinstance(required, list) else []
-    needed = {name for name in listed if isinstance(name, str)}
+    needed = required_of(schema)
     return [
         _field(own, (*path, name), values.get(name, NO_VALUE), name in needed, form, within)
         for name, own in sorted(known.items(), key=lambda member: _position(member[1]))

@@ -256,3 +256,11 @@ def test_a_location_of_results_names_who_stores_there_and_how_it_is_tried(
     assert "orion result location check lake" in page
     assert "hush" not in page
     assert "No deployment names it" in browser.get(f"/blocks/{empty.pk}").content.decode()
+
+
+@pytest.mark.parametrize("odd", [{"properties": True}, {"properties": ["login"]}, {"required": True}, {"required": 5}])
+def test_the_form_of_an_odd_schema_opens(browser: Client, odd: dict[str, Any]):
+    make_schema()
+    make_schema("database", {**NESTING, **odd})
+
+    assert browser.get("/blocks/new/database").status_code == 200

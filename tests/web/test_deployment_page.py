@@ -181,3 +181,13 @@ def test_what_changes_can_be_asked_for_alone(browser: Client, tab: str, part: st
 
     assert f'id="live-{part}"' in answer.content.decode()
     assert "<html" not in answer.content.decode()
+
+
+@pytest.mark.parametrize("required", [True, 5, {"region": True}, "region"])
+def test_a_schema_that_requires_no_list_of_names_is_shown(browser: Client, required):
+    schema = {"type": "object", "properties": {"region": {"type": "string"}}, "required": required}
+    made = make_deployment(parameter_openapi_schema=schema)
+
+    answer = browser.get(f"/deployments/{made.pk}?tab=parameters")
+
+    assert [row["is_required"] for row in answer.context["parameters"]] == [False]
