@@ -24,7 +24,7 @@ from deployments.schedules.services.calendars import (
 from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.editing import editing
-from orion_site.forms.fields import ChangeableNameField
+from orion_site.forms.fields import ChangeableNameField, StoredTextField
 from orion_site.forms.submitting import attempt, saved
 from orionflow.contract.names import quoted
 from runs.pages.filtering import address_after, address_without
@@ -32,7 +32,7 @@ from runs.pages.filtering import address_after, address_without
 
 class CalendarForm(forms.Form):
     name = ChangeableNameField(help_text="Schedules name it.")
-    description = forms.CharField(required=False, max_length=10_000, help_text="What it is for.")
+    description = StoredTextField(required=False, max_length=10_000, help_text="What it is for.")
     file = IcsFileField(help_text="An .ics file, as calendar programs export it; nothing is started during its events.")
     ics = IcsTextField(rows=8)
 

@@ -10,7 +10,15 @@ from typing import Any, get_args
 from django import forms
 
 from deployments.models import Deployment
-from orion_site.forms.fields import NameField, NewNameField, NumberField, ObjectField, TagsField
+from orion_site.forms.fields import (
+    LinesField,
+    NameField,
+    NewNameField,
+    NumberField,
+    ObjectField,
+    TagsField,
+    plain_number,
+)
 from orionflow.contract.deployments import BLOCK_NAME, DeploymentFields, Within
 from orionflow.contract.kinds import LOCATION_NAME
 from orionflow.contract.wire import Shown
@@ -31,7 +39,7 @@ class SecondsField(forms.FloatField):
         super().__init__(min_value=1, max_value=1e9, **kwargs)
 
     def prepare_value(self, value: Any) -> Any:
-        return f"{value.total_seconds():g}" if isinstance(value, timedelta) else value
+        return plain_number(value.total_seconds()) if isinstance(value, timedelta) else value
 
     def to_python(self, value: Any) -> timedelta | None:  # type: ignore[override]
         seconds = super().to_python(value)
@@ -58,7 +66,7 @@ class SecretsField(TagsField):
 
 
 class DeploymentForm(forms.Form):
-    description = forms.CharField(
+    description = LinesField(
         required=False, empty_value=None, widget=forms.Textarea({"rows": 6}), help_text="Markdown."
     )
     tags = TagsField(help_text="Between commas. Its runs have them too.")

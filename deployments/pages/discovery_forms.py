@@ -15,7 +15,7 @@ from deployments.schedules.core import ScheduleError
 from deployments.schedules.core.definitions import completed, refuse_without_times
 from deployments.schedules.services.schedules import NewSchedule
 from orchestration.database_clock import current_time
-from orion_site.forms.fields import NameField, NewNameField, ObjectField
+from orion_site.forms.fields import LinesField, NameField, NewNameField, ObjectField
 
 KINDS = [
     (SourceKind.GIT.value, "A Git repository"),
@@ -112,7 +112,7 @@ class FoundFlowForm(_QueueForm):
     parameters = ObjectField(
         required=False, label="Parameters", help_text="As JSON: the parameters of each run that does not set its own."
     )
-    description = forms.CharField(
+    description = LinesField(
         required=False, empty_value=None, widget=forms.Textarea({"rows": 3}), help_text="Markdown."
     )
     enforce_parameter_schema = forms.BooleanField(

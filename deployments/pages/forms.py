@@ -7,7 +7,14 @@ import re
 from django import forms
 from django.core.validators import RegexValidator
 
-from orion_site.forms.fields import ChangeableNameField, NewNameField, NumberField, ObjectField, TagsField
+from orion_site.forms.fields import (
+    ChangeableNameField,
+    LinesField,
+    NewNameField,
+    NumberField,
+    ObjectField,
+    TagsField,
+)
 from orionflow.contract.kinds import AGENT_POOL, FAIR_SHARE_PATTERN
 
 _LIMIT = "How many runs may be under way at once. Empty: no limit."
@@ -16,7 +23,7 @@ _LIMIT = "How many runs may be under way at once. Empty: no limit."
 class PoolForm(forms.Form):
     """An existing pool; its name and type cannot be changed."""
 
-    description = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 2}), empty_value=None)
+    description = LinesField(required=False, widget=forms.Textarea(attrs={"rows": 2}), empty_value=None)
     concurrency_limit = NumberField(required=False, label="Limit", help_text=_LIMIT)
     fair_share = forms.CharField(
         required=False,
@@ -49,7 +56,7 @@ class NewPoolForm(PoolForm):
 
 class QueueForm(forms.Form):
     name = ChangeableNameField(help_text="Deployments and agents name the queue.")
-    description = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 2}))
+    description = LinesField(required=False, widget=forms.Textarea(attrs={"rows": 2}))
     priority = NumberField(
         least=1, required=False, help_text="1 is the most urgent. Queues from there on move back by one."
     )
@@ -80,7 +87,7 @@ class VariableForm(forms.Form):
         validators=[RegexValidator(re.compile(r"^[a-z0-9_]+\Z"), "Only small letters, digits and _.")],
         help_text="Small letters, digits and _.",
     )
-    value = forms.CharField(
+    value = LinesField(
         required=False, max_length=5000, strip=False, widget=forms.Textarea(attrs={"rows": 4, "class": "mono"})
     )
     tags = TagsField()

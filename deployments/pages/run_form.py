@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +26,7 @@ from orchestration.database_clock import current_time
 from orchestration.errors import DomainError
 from orchestration.json_texts import NUL, read_json_object, why_not_storable
 from orion_site.accounts.permissions import Action, may, requires, who_asks
+from orion_site.forms.fields import tags_between_commas
 from orion_site.forms.masked import WOULD_REPLACE, with_secrets_back
 from orion_site.forms.schema_fields import MOST_FIELDS, fields_of, properties_of
 from orion_site.forms.schema_values import Field, as_json
@@ -158,7 +159,7 @@ def _submitted(request: HttpRequest, deployment: Deployment, form: RunForm, now:
         created_by=made_by(),
         name=form.name or None,
         parameters=_without_defaults(given, deployment),
-        tags=list(dict.fromkeys(_tags_in(form.tags, form.copied_tags))),
+        tags=list(dict.fromkeys(tags_between_commas(form.tags, form.copied_tags))),
     )
     options = with_settings(options, form.settings)
     if deployment.enforce_parameter_schema:
@@ -193,25 +194,6 @@ def _start(form: RunForm, now: datetime) -> datetime | None:
     except (ValueError, OverflowError):
         form.at_error = "Write a date and a time, such as 2026-01-31T06:00."
         return None
-
-
-def _tags_in(text: str, copied: Iterable[str]) -> Iterator[str]:
-    """Yield the tags between commas. Those of the copied run are known, and may have commas of their own."""
-    # Inputs of one line have no line breaks.
-    known = {tag.replace("\n", "").replace("\r", "").strip(): tag for tag in copied}
-    lengths = sorted({tag.count(",") + 1 for tag in known}, reverse=True)
-    parts, place = text.split(","), 0
-    while place < len(parts):
-        for length in lengths:
-            joined = ",".join(parts[place : place + length]).strip()
-            if joined in known:
-                yield known[joined]
-                place += length
-                break
-        else:
-            if tag := parts[place].strip():
-                yield tag
-            place += 1
 
 
 def _raw_values(form: RunForm, text: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from deployments.schedules.core import READERS, ScheduleError, moment_in, read_d
 from deployments.schedules.core.definitions import completed, refuse_without_times
 from deployments.schedules.core.spread import MOST_SECONDS
 from deployments.schedules.core.zones import on_clocks, zone_of
-from orion_site.forms.fields import NumberField, ObjectField
+from orion_site.forms.fields import LinesField, NumberField, ObjectField, StoredTextField, plain_number
 from orionflow.contract.schedules import LONGEST_CRON, LONGEST_ICS, AnyDefinition
 from orionflow.contract.wire import Shown
 
@@ -53,7 +53,7 @@ class IcsFileField(forms.FileField):
         super().__init__(required=False, label="Calendar file", widget=widget, **kwargs)
 
 
-class IcsTextField(forms.CharField):
+class IcsTextField(StoredTextField):
     """The text of a calendar document, entered by hand or copied from the file."""
 
     def __init__(self, *, rows: int) -> None:
@@ -84,10 +84,10 @@ class ScheduleForm(forms.Form):
         label="Leave out the times in",
         help_text="Nothing is started during the events of these calendars.",
     )
-    spread = NumberField(
+    spread = forms.FloatField(
         required=False,
-        least=1,
-        most=MOST_SECONDS,
+        min_value=1,
+        max_value=MOST_SECONDS,
         label="Spread over, in seconds",
         help_text="Runs of this deployment start up to so much later, always by the same time, so that not all "
         "deployments start on the hour.",
@@ -201,10 +201,10 @@ def _text_form(kind: str) -> type[ScheduleForm]:
         field_order = (kind, "timezone")
 
         def definition(self, values: Mapping[str, Any]) -> dict[str, Any]:
-            return {kind: values[kind].replace("\r\n", "\n"), "timezone": values["timezone"] or "UTC"}
+            return {kind: values[kind], "timezone": values["timezone"] or "UTC"}
 
     TextForm.kind, TextForm.label = kind, shown.label
-    TextForm.base_fields[kind] = forms.CharField(
+    TextForm.base_fields[kind] = LinesField(
         max_length=next((one.max_length for one in text.metadata if isinstance(one, MaxLen)), None),
         label=shown.label,
         help_text=shown.help,
@@ -231,7 +231,7 @@ def initial_of(schedule: Schedule, calendars: Sequence[str]) -> dict[str, Any]:
         "ends_at": on_clocks(schedule.ends_at, read_definition(definition).zone) if schedule.ends_at else None,
         "stored_end": schedule.ends_at,
         "max_runs": schedule.max_runs,
-        "spread": int(definition["spread"]) if definition.get("spread") else None,
+        "spread": plain_number(definition["spread"]) if definition.get("spread") else None,
         "calendars": list(calendars),
         "parameters": schedule.parameters,
         "active": schedule.active,
@@ -250,7 +250,7 @@ def _initial_interval(definition: Mapping[str, Any]) -> dict[str, Any]:
     longest_first = sorted(UNITS, key=lambda name: UNITS[name], reverse=True)
     unit = next(name for name in longest_first if seconds % UNITS[name] == 0 or name == "seconds")
     number = seconds / UNITS[unit]
-    values: dict[str, Any] = {"every": int(number) if number == int(number) else number, "unit": unit}
+    values: dict[str, Any] = {"every": plain_number(number), "unit": unit}
     if anchor := definition.get("anchor_date"):
         moment = datetime.fromisoformat(anchor)
         zone = zone_of(definition.get("timezone"))

@@ -18,7 +18,7 @@ from pydantic import ValidationError as Misshapen
 
 from orchestration.core.states import StateType
 from orchestration.json_texts import NUL
-from orion_site.forms.fields import KeptNameField, NumberField, TagsField
+from orion_site.forms.fields import KeptNameField, LinesField, NumberField, StoredTextField, TagsField
 from orionflow.contract.automations import ActionIn, TriggerIn
 
 RUNS = "prefect.flow-run."
@@ -92,7 +92,7 @@ def notice_of_receivers(blocks: Sequence[tuple[str, str]]) -> str:
 
 class AutomationForm(forms.Form):
     name = KeptNameField(max_length=1024)
-    description = forms.CharField(
+    description = LinesField(
         required=False, max_length=10_000, widget=forms.Textarea(attrs={"rows": 2}), empty_value=""
     )
     enabled = forms.BooleanField(required=False, initial=True, label="Enabled: it acts when it fires")
@@ -112,7 +112,7 @@ def _event_fields() -> dict[str, forms.Field]:
         "expect": TagsField(
             label="Events", help_text="Separated by commas; a * at the end matches any ending. Empty: any event."
         ),
-        "resource": forms.CharField(
+        "resource": StoredTextField(
             required=False,
             label="Of the resource",
             help_text="Its id; a * at the end matches any ending. Empty: of any resource.",
@@ -166,8 +166,8 @@ def action_fields(
                     label="Through",
                     help_text="The block that sends the message.",
                 ),
-                "subject": forms.CharField(max_length=10_000, initial="Orion: {{ flow_run.name }}"),
-                "body": forms.CharField(
+                "subject": StoredTextField(max_length=10_000, initial="Orion: {{ flow_run.name }}"),
+                "body": LinesField(
                     max_length=10_000,
                     widget=forms.Textarea(attrs={"rows": 4, "class": "mono"}),
                     initial="Flow run {{ flow_run.name }} of {{ flow.name }} is {{ flow_run.state.name }}.",
@@ -314,7 +314,7 @@ class PolicyForm(forms.Form):
     tags = TagsField(label="Only runs with one of these tags")
     flow_names = TagsField(label="Only runs of these flows", help_text="Names between commas. Empty: of any flow.")
     block_document_id = forms.ChoiceField(label="Through", help_text="The block that sends the messages.")
-    message_template = forms.CharField(
+    message_template = LinesField(
         required=False,
         max_length=10_000,
         empty_value=None,
