@@ -22,6 +22,7 @@ from runs.pages.query_box import (
     text_of,
     with_query,
     with_states,
+    without_states,
     words_of,
 )
 from runs.pages.selectors.keyset import Count
@@ -279,6 +280,17 @@ def address_with(query: QueryDict, **values: str) -> str:
     kept.pop("after", None)
     for name, value in values.items():
         kept[name] = value
+    return "?" + kept.urlencode()
+
+
+def address_in_state(query: QueryDict, state: str) -> str:
+    """Return the address of the first page with these states, instead of those that the query box names."""
+    text = query.get("q", "")
+    others = without_states(text)
+    if others == text:
+        return address_with(query, state=state) if state else address_without(query, "state")
+    kept = QueryDict(address_without(query, "state", "q").removeprefix("?"), mutable=True)
+    kept.update({name: value for name, value in (("q", others), ("state", state)) if value})
     return "?" + kept.urlencode()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlencode
 
@@ -25,6 +25,7 @@ from runs.pages.filtering import (
     USUAL_CHIPS,
     RequestedFilter,
     address_after,
+    address_in_state,
     address_with,
     address_without,
     read_filter,
@@ -59,13 +60,14 @@ class StateChoice:
 
 def state_choices(requested: RequestedFilter, query: QueryDict, now: datetime) -> list[StateChoice]:
     """Return the choices above the list; those without runs are left out, except the usual ones."""
-    others = replace(requested.wanted, states=(), names=(), waiting=False, planned=False)
+    others = requested.wanted.in_any_state()
     wanted = [with_states(others, value, []) for value, *_ in STATE_CHIPS]
     choices = []
-    for (value, words, *look), count in zip(STATE_CHIPS, counts_of(others, wanted, now), strict=True):
-        is_chosen = requested.values["state"] == value
+    counts = counts_of(others, wanted, now)
+    for (value, words, *look), one, count in zip(STATE_CHIPS, wanted, counts, strict=True):
+        is_chosen = one == requested.wanted
         if is_chosen or value in USUAL_CHIPS or (count and count.number):
-            address = address_without(query, "state") if is_chosen else address_with(query, state=value)
+            address = address_in_state(query, "" if is_chosen else value)
             choices.append(StateChoice(words, look[0], look[1], count, address, is_chosen))
     return choices
 
@@ -122,7 +124,7 @@ def runs(request: HttpRequest) -> HttpResponse:
         "since_choices": since_choices(requested.values["since"]),
         "is_first": "after" not in request.GET,
         "next": address_after(request.GET, found.page.after),
-        "planned": address_with(request.GET, state="planned"),
+        "planned": address_in_state(request.GET, "planned"),
         "choices": state_choices(requested, request.GET, now),
         "first": address_with(request.GET),
         "query": address_without(request.GET, "columns"),

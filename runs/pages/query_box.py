@@ -32,6 +32,8 @@ NAMED_STATES: Mapping[str, tuple[StateType, str]] = {
     for name, one in names.items()
     if one.is_choice
 }
+# Scheduled runs by whether their time has come. The index that finds them has no others.
+STANDING_ALONE = ("waiting", "planned")
 # The terms, as the page lists them below the box: (what to write, what it finds).
 TERMS = [
     ("state:failed,late", "states; -state:completed: all others"),
@@ -74,6 +76,13 @@ def label_and_value(term: str) -> tuple[str, str]:
     return (match[1], match[2]) if match else ("", term)
 
 
+def without_states(text: str) -> str:
+    """Return the text without the terms that choose or exclude states; unchanged if it has none."""
+    words = words_of(text)
+    others = [word for word in words if not re.match("-?state:", word)]
+    return text if others == words else text_of(others)
+
+
 def without_terms(text: str) -> str:
     """Return the text without the terms whose value may be an id: it is looked for in runs, not opened."""
     return " ".join(word for word in words_of(text) if not word.startswith(HOLD_IDS))
@@ -106,7 +115,9 @@ def _with_term(wanted: RunFilter, word: str, key: str, sign: str, value: str, pr
             if asked.names or asked.waiting or asked.planned:
                 problems.append(f"{word!r} cannot be excluded; exclude its type, as in -state:scheduled.")
                 return wanted
-            return replace(wanted, states=tuple(one for one in wanted.states or StateType if one not in asked.states))
+            left = tuple(one for one in wanted.states or StateType if one not in asked.states)
+            names = tuple(one for one in wanted.names if one[0] in left)
+            return replace(wanted, states=left, names=names, in_no_state=not left)
         case "flow", ":":
             return replace(wanted, flow=value)
         case "-flow", ":":
@@ -180,15 +191,17 @@ def _values_of(text: str) -> Sequence[Any]:
 
 
 def with_states(wanted: RunFilter, text: str, problems: list[str]) -> RunFilter:
-    """Add states, separated by commas; report a word that is not a state as a problem."""
+    """Choose states, separated by commas, in place of others; report a word that is not a state as a problem."""
     states: list[StateType] = []
     names: list[tuple[StateType, str]] = []
-    for word in filter(None, (part.strip().lower() for part in text.split(","))):
-        if word == "waiting":
-            wanted = replace(wanted, waiting=True)
-        elif word == "planned":
-            wanted = replace(wanted, planned=True)
-        elif word.upper() in StateType.__members__:
+    words = [word for part in text.split(",") if (word := part.strip().lower())]
+    alone = [word for word in words if word in STANDING_ALONE]
+    if alone and len(set(words)) > 1:
+        problems.append(f"{alone[0]!r} cannot be combined with other states.")
+    for word in words:
+        if word in alone:
+            continue
+        if word.upper() in StateType.__members__:
             states.append(StateType(word.upper()))
         elif named := NAMED_STATES.get(word.replace("_", "-")):
             names.append(named)
@@ -197,7 +210,10 @@ def with_states(wanted: RunFilter, text: str, problems: list[str]) -> RunFilter:
     # A type of state includes all its names: "failed, timed out" means all failed runs.
     names = [one for one in names if one[0] not in states]
     types = tuple(dict.fromkeys([*states, *(of_type for of_type, _ in names)]))
-    return replace(wanted, states=types, names=tuple(dict.fromkeys(names))) if types else wanted
+    if not types and not alone:
+        return wanted
+    chosen = replace(wanted, states=types, names=tuple(dict.fromkeys(names)), in_no_state=False)
+    return replace(chosen, waiting="waiting" in alone, planned="planned" in alone)
 
 
 def read_since(text: str, problems: list[str]) -> timedelta | datetime | None:

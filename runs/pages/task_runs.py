@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -10,8 +12,16 @@ from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.database.replica import may_lag
 from orion_site.live.pages import is_shown, live_page, rows_held
-from runs.pages.filtering import STATE_CHOICES, address_after, address_with, read_filter, since_choices, without
-from runs.pages.query_box import TERMS, without_terms
+from runs.pages.filtering import (
+    STATE_CHOICES,
+    RequestedFilter,
+    address_after,
+    address_with,
+    read_filter,
+    since_choices,
+    without,
+)
+from runs.pages.query_box import STANDING_ALONE, TERMS, without_terms
 from runs.pages.saved_views import begins_with_default, views_above
 from runs.pages.search import address_of_id
 from runs.pages.selectors.keyset import Cursor
@@ -22,7 +32,17 @@ from runs.pages.selectors.without import task_runs_without
 from runs.pages.view_counts import with_counts
 
 # Only flow runs are planned or wait for their time.
-CHOICES = [(value, words) for value, words in STATE_CHOICES if value not in {"waiting", "planned"}]
+CHOICES = [(value, words) for value, words in STATE_CHOICES if value not in STANDING_ALONE]
+
+
+def _ignored_parts(requested: RequestedFilter) -> Iterator[str]:
+    """Yield a sentence about each part of the filter that only flow runs have."""
+    for name in ("error", "problem", "queue", "deployment"):
+        if requested.values[name]:
+            yield f"Task runs cannot be found by {name}."
+    for state in STANDING_ALONE:
+        if getattr(requested.wanted, state):
+            yield f"Only flow runs can be {state}."
 
 
 @requires(Action.READ_RUNS)
@@ -33,6 +53,7 @@ def task_runs(request: HttpRequest) -> HttpResponse:
     if address := address_of_id(without_terms(request.GET.get("q", ""))):
         return redirect(address)
     requested, now = read_filter(request.GET), current_time()
+    requested.problems.extend(_ignored_parts(requested))
     after, size = Cursor.read(request.GET.get("after", "")), PAGE_SIZE + rows_held(request)
     found = task_runs_page(wanted=requested.wanted, after=after, now=now, size=size)
     views = views_above(request, "task-runs")

@@ -35,23 +35,9 @@ FEW_IDS = 1_000
 LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 # The columns that a row shows; parameters and context can be large.
 ROW_COLUMNS = (
-    "id",
-    "name",
-    "tags",
-    "seq",
-    "state_id",
-    "state_type",
-    "state_name",
-    "state_timestamp",
-    "run_count",
-    "expected_start_time",
-    "start_time",
-    "end_time",
-    "total_run_time",
-    "refusal",
-    "flow_id",
-    "deployment_id",
-    "flow__name",
+    *("id", "name", "tags", "seq", "state_id", "state_type", "state_name", "state_timestamp", "run_count"),
+    *("expected_start_time", "start_time", "end_time", "total_run_time", "refusal"),
+    *("flow_id", "deployment_id", "flow__name"),
 )
 EXPLAINED_IN_LISTS = {StateType.FAILED, StateType.CRASHED, StateType.CANCELLED, StateType.SCHEDULED, StateType.PAUSED}
 
@@ -65,6 +51,8 @@ class RunFilter:
 
     states: tuple[StateType, ...] = ()
     names: tuple[tuple[StateType, str], ...] = ()
+    # Every state is excluded; no states at all mean any.
+    in_no_state: bool = False
     flow: str = ""
     tags: tuple[str, ...] = ()
     name: str = ""
@@ -106,6 +94,10 @@ class RunFilter:
         by_row = self.tags or self.name or self.without_tags or self.without_flows
         stored_beside = self.agents or self.parameters
         return bool(by_row or stored_beside or seldom or self.longer_than or self.shorter_than)
+
+    def in_any_state(self) -> RunFilter:
+        """Return the filter without its choice of states."""
+        return replace(self, states=(), names=(), in_no_state=False, waiting=False, planned=False)
 
     def by_state(self) -> list[RunFilter]:
         """Return one filter for each state: the index has the runs in order only within one state."""
@@ -250,12 +242,15 @@ def resolved(wanted: RunFilter, now: datetime) -> RunFilter:
     if wanted.problem is not None:
         found = runs_failed_by(wanted.problem, most=FEW_IDS + 1)
         if len(found) <= FEW_IDS:
-            chosen = found if wanted.ids is None else set(found).intersection(wanted.ids)
-            wanted = replace(wanted, problem=None, ids=tuple(chosen))
+            wanted = replace(wanted, problem=None, ids=_among(wanted, found))
     if not wanted.error:
         return wanted
-    ids, _ = runs_with_error(key=wanted.error, since=errors_since(wanted, now), tags=wanted.tags)
-    return replace(wanted, error="", ids=tuple(ids))
+    found, _ = runs_with_error(key=wanted.error, since=errors_since(wanted, now), tags=wanted.tags)
+    return replace(wanted, error="", ids=_among(wanted, found))
+
+
+def _among(wanted: RunFilter, found: Sequence[UUID]) -> tuple[UUID, ...]:
+    return tuple(found if wanted.ids is None else set(found).intersection(wanted.ids))
 
 
 def errors_since(wanted: RunFilter, now: datetime) -> datetime:
@@ -333,6 +328,8 @@ def rows_of_runs(runs: QuerySet[FlowRun], *further: str) -> QuerySet[FlowRun]:
 
 def indexed_runs(wanted: RunFilter, now: datetime) -> QuerySet[FlowRun]:
     runs = FlowRun.objects.filter(expected_start_time__isnull=False)
+    if wanted.in_no_state:
+        return runs.none()
     if wanted.states:
         runs = runs.filter(_in_states(wanted))
     if wanted.planned:

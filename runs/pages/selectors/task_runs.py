@@ -73,6 +73,8 @@ def _part(
 
 def indexed_task_runs(wanted: RunFilter, now: datetime) -> QuerySet[TaskRun]:
     runs = TaskRun.objects.filter(expected_start_time__isnull=False)
+    if wanted.in_no_state:
+        return runs.none()
     if wanted.states:
         runs = runs.filter(state_type__in=[state.value for state in wanted.states])
         # Conditions of partial indexes with few rows.
