@@ -16,13 +16,14 @@ from deployments.pages.selectors import deployment as selectors
 from deployments.pages.selectors.deployment_lines import DeploymentLine, Health
 from deployments.pages.versions import moment_of, versions_of
 from orchestration.authors import refusal
-from orchestration.core.states import StateType
 from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.schema_fields import required_of
 from orion_site.live.pages import live_page
 from runs.pages.filtering import STATE_CHOICES, address_after, address_without
+from runs.pages.query_box import with_states
 from runs.pages.selectors.keyset import Cursor
+from runs.pages.selectors.runs import RunFilter
 from runs.pages.selectors.task_grid import task_grid
 
 TABS = {
@@ -84,13 +85,15 @@ def _tab(request: HttpRequest, line: DeploymentLine, tab: str) -> dict[str, Any]
             if request.GET.get("show") == "late":
                 late = line.on_time.late if line.on_time else []
                 return {"found": selectors.chosen_runs([run.pk for run in late]), "shows_late": True}
-            state = request.GET.get("state", "").lower()
-            states = [StateType(word) for word in state.upper().split(",") if word in StateType.__members__]
+            state, problems = request.GET.get("state", "").strip().lower(), list[str]()
+            wanted = with_states(RunFilter(deployment=one.pk), state, problems)
             since, until = (moment_of(request.GET.get(name, "")) for name in ("from", "to"))
             due = (since, until) if since else None
-            found = selectors.runs_of_deployment(deployment_id=one.pk, states=states, due=due, after=after, now=now)
-            choices = [choice for choice in STATE_CHOICES if choice[0] != "scheduled"]
+            found = selectors.runs_of_deployment(wanted=wanted, due=due, after=after, now=now)
+            # Planned ones have a tab of their own.
+            choices = [choice for choice in STATE_CHOICES if choice[0] not in {"scheduled", "planned"}]
             shown: dict[str, Any] = {"found": found, "state": state, "state_choices": choices, "due": due}
+            shown["problems"] = problems
             shown["grid"] = task_grid(line.last_runs) if after is None and due is None else None
             shown["first"] = address_without(request.GET)
             return {**shown, **_paged(request, found.page.after)}

@@ -67,6 +67,37 @@ def test_runs_are_those_that_have_come_and_planned_ones_are_counted_apart(browse
     assert [run.name for run in failed.context["found"].page.rows] == ["bad"]
 
 
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ("", {"bad", "due", "late", "good"}),
+        ("waiting", {"due", "late"}),
+        ("late", {"late"}),
+        ("failed,late", {"bad", "late"}),
+        ("timed-out", set()),
+        ("planned", {"planned"}),
+    ],
+)
+def test_runs_are_chosen_by_each_state_of_the_form(browser: Client, state: str, expected: set[str]):
+    made = make_deployment()
+    add_run(made, "FAILED", ago=HOUR, name="bad")
+    add_run(made, "SCHEDULED", ago=HOUR, name="due")
+    add_run(made, "SCHEDULED", ago=HOUR, name="late", state_name="Late")
+    add_run(made, ago=HOUR, name="good")
+    add_run(made, "SCHEDULED", ago=-HOUR, name="planned")
+
+    found = browser.get(f"/deployments/{made.pk}?tab=runs&state={state}").context["found"]
+
+    assert {run.name for run in found.page.rows} == expected
+    assert found.count.number == len(expected)
+
+
+def test_a_state_that_there_is_not_is_reported(browser: Client):
+    made = make_deployment()
+
+    assert "There is no state" in page_of(browser, made, "?tab=runs&state=lost")
+
+
 def test_upcoming_begins_with_the_next_run_and_its_number_is_the_one_of_the_head(browser: Client):
     made = make_deployment(schedules=[HOURLY])
 

@@ -20,10 +20,16 @@ from deployments.schedules.core.definitions import completed, first_after
 from deployments.schedules.core.preview import preview
 from deployments.schedules.core.zones import TICK
 from deployments.schedules.selectors import calendar_names, with_calendars
-from orchestration.core.states import StateType
 from runs.models import FlowRun
 from runs.pages.selectors.keyset import Count, Cursor, Page, capped_count, capped_counts, page_of
-from runs.pages.selectors.runs import CHOICE_CAP, is_planned, rows_of_runs, state_reasons
+from runs.pages.selectors.runs import (
+    CHOICE_CAP,
+    RunFilter,
+    indexed_runs,
+    is_planned,
+    rows_of_runs,
+    state_reasons,
+)
 
 RUNS_PER_PAGE = 50
 TIMES_SHOWN = 10
@@ -64,27 +70,25 @@ class DeploymentRuns:
 Span = tuple[datetime, datetime | None]
 
 
-def runs_of_deployment(
-    *, deployment_id: UUID, states: Sequence[StateType], due: Span | None, after: Cursor | None, now: datetime
-) -> DeploymentRuns:
+def runs_of_deployment(*, wanted: RunFilter, due: Span | None, after: Cursor | None, now: datetime) -> DeploymentRuns:
+    runs = indexed_runs(wanted, now)
     if due:
-        runs = _due_between(deployment_id, due, now)
-    else:
-        runs = FlowRun.objects.filter(~is_planned(now), deployment_id=deployment_id, expected_start_time__isnull=False)
-    if states:
-        runs = runs.filter(state_type__in=states)
+        runs = _due_between(runs, due, now)
+    elif not wanted.shows_planned:
+        runs = runs.filter(~is_planned(now))
     page = page_of(rows_of_runs(runs), by="expected_start_time", after=after, size=RUNS_PER_PAGE)
     return DeploymentRuns(page, state_reasons(page.rows), capped_count(runs))
 
 
 def counts_between(*, deployment_id: UUID, spans: Sequence[Span], now: datetime) -> list[Count]:
     """Return how many runs were due in each span, up to a cap. One query."""
-    return capped_counts([_due_between(deployment_id, span, now) for span in spans], CHOICE_CAP)
+    runs = FlowRun.objects.filter(deployment_id=deployment_id)
+    return capped_counts([_due_between(runs, span, now) for span in spans], CHOICE_CAP)
 
 
-def _due_between(deployment_id: UUID, span: Span, now: datetime) -> QuerySet[FlowRun]:
+def _due_between(runs: QuerySet[FlowRun], span: Span, now: datetime) -> QuerySet[FlowRun]:
     since, until = span
-    runs = FlowRun.objects.filter(deployment_id=deployment_id, expected_start_time__gte=since)
+    runs = runs.filter(expected_start_time__gte=since)
     if until is None or until > now:
         return runs.filter(expected_start_time__lte=now)
     return runs.filter(expected_start_time__lt=until)
