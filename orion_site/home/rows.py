@@ -10,7 +10,7 @@ from deployments.pages.selectors import deployment_lines
 from deployments.pages.selectors.deployment_lines import DeploymentLine
 from runs.models import FlowRun
 from runs.pages.selectors import strips
-from runs.pages.selectors.runs import come_within
+from runs.pages.selectors.bounds import come_within
 from runs.pages.selectors.strips import FlowRow
 from runs.pages.selectors.usual import Origin, Usual, last_runs_of, usual_among
 

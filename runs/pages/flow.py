@@ -21,10 +21,10 @@ from orion_site.live.pages import is_shown, live_page, rows_held
 from runs.models import Flow
 from runs.pages.charts import Beat, trend_of, wave_of
 from runs.pages.filtering import address_after
+from runs.pages.selectors.bounds import come_within
 from runs.pages.selectors.flow_history import VERSIONS_SHOWN, outcomes_of_flow
 from runs.pages.selectors.flows import RUNS_PER_PAGE, flow_page
 from runs.pages.selectors.keyset import Cursor
-from runs.pages.selectors.runs import come_within
 from runs.pages.selectors.task_grid import task_grid
 
 # Ranges of the wave: their words, the length of a slot, and their number.

@@ -23,9 +23,10 @@ from orchestration.core.states import TERMINAL, StateType
 from orionflow.contract.states import LATE
 from runs.lists.filters import lookups  # noqa: F401  (registers `orion_holds_all`)
 from runs.models import FlowRun
+from runs.pages.selectors.bounds import Bound, come_within
 from runs.pages.selectors.keyset import COUNT_CAP, capped_counts
 from runs.pages.selectors.keyset import Count as Counted
-from runs.pages.selectors.runs import Bound, come_within, is_planned
+from runs.pages.selectors.runs import is_planned
 from runs.pages.selectors.strips import completed_seconds, drift_in_words, usual_seconds
 from runs.querysets import Literal
 

@@ -12,9 +12,10 @@ from django.db.models import OuterRef, Subquery
 
 from orchestration.core.states import TERMINAL
 from runs.models import Flow, FlowRun
+from runs.pages.selectors.bounds import Bound, come_within
 from runs.pages.selectors.flow_history import Duration, LastRuns, last_runs_of_flow
 from runs.pages.selectors.keyset import Cursor, Page, page_of
-from runs.pages.selectors.runs import Bound, come_within, is_planned, rows_of_runs, state_reasons
+from runs.pages.selectors.runs import is_planned, rows_of_runs, state_reasons
 
 FLOWS_PER_PAGE = 40
 LAST_RUNS = 12

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import Q, QuerySet
 
 from orchestration.core.states import TERMINAL, StateType
-from orchestration.tables import dialect
 from orionflow.contract.states import LATE
 from runs.lists.filters.conditions import is_tagged_with_all, is_tagged_with_any
 from runs.models import FlowRun, FlowRunState, FlowRunTag
 from runs.pages.selectors.conditions import GivenParameter, has_parameter, is_claimed_by
 from runs.pages.selectors.failures import runs_with_error
-from runs.pages.selectors.keyset import Count, Cursor, Page, capped_count, capped_counts, merged, page_of, place_of
+from runs.pages.selectors.keyset import Count, Cursor, Page, capped_count, capped_counts, merged, page_of
 from runs.pages.selectors.reach import BY, Reach, ended_short, reach_of
 from runs.problems.selectors import failed_by, runs_failed_by
 from runs.querysets import Literal as LiteralValue
@@ -32,7 +29,6 @@ ERRORS_REACH_BACK = timedelta(days=7)
 CHOICE_CAP = 1_000
 # Up to this number of runs of a problem, their ids are listed in each statement; SQLite binds at most 32,766 values.
 FEW_IDS = 1_000
-LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 # The columns that a row shows; parameters and context can be large.
 ROW_COLUMNS = (
     *("id", "name", "tags", "seq", "state_id", "state_type", "state_name", "state_timestamp", "run_count"),
@@ -118,62 +114,6 @@ class RunFilter:
 def is_planned(now: datetime) -> Q:
     """Return the condition for runs that are scheduled for the future. Runs that were started early do not match."""
     return Q(state_type=StateType.SCHEDULED, expected_start_time__gt=now)
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """The runs of one flow or deployment expected at `since` or later; without a time, all of them."""
-
-    column: Literal["flow_id", "deployment_id"]
-    whose: UUID
-    since: datetime | None
-
-
-# Each bound is a range of an index. Without these hints PostgreSQL would scan the table, as it expects many rows.
-_WITHIN = {
-    "sqlite": "CROSS JOIN runs_flowrun r WHERE {}",
-    "postgresql": "CROSS JOIN LATERAL (SELECT * FROM runs_flowrun r WHERE {} OFFSET 0) r",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class LastOf:
-    """The last runs of one flow or deployment."""
-
-    column: Literal["flow_id", "deployment_id"]
-    whose: UUID
-    number: int
-
-
-def come_within(bounds: Sequence[Bound], now: datetime, *columns: str, last_of: Sequence[LastOf] = ()) -> list[FlowRun]:
-    """Return the runs up to now that lie in one of the bounds, or are the last ones, oldest first. One query."""
-    if not bounds and not last_of:
-        return []
-    db = dialect()
-    parts: list[str] = []
-    values: list[Any] = []
-    for column in dict.fromkeys(bound.column for bound in bounds):
-        chosen = [bound for bound in bounds if bound.column == column]
-        is_within = (
-            f"r.{column} = b.whose AND r.{BY} >= b.since "
-            f"AND (r.state_type IS NULL OR r.state_type <> 'SCHEDULED' OR r.{BY} <= %s)"
-        )
-        marks = ", ".join(["(%s, %s)"] * len(chosen))
-        parts.append(
-            f"SELECT {', '.join(f'r.{name}' for name in columns)} FROM (SELECT column1 AS whose, column2 AS since "
-            f"FROM (VALUES {marks}) given) b {_WITHIN[connection.vendor].format(is_within)}"
-        )
-        for bound in chosen:
-            values += [db.uuid(bound.whose), db.moment(bound.since or LONG_AGO)]
-        values.append(db.moment(now))
-    for last in last_of:
-        parts.append(
-            f"SELECT {', '.join(f'r.{name}' for name in columns)} FROM runs_flowrun r WHERE r.id IN "
-            f"(SELECT id FROM runs_flowrun WHERE {last.column} = %s AND {BY} <= %s ORDER BY {BY} DESC LIMIT %s)"
-        )
-        values += [db.uuid(last.whose), db.moment(now), last.number]
-    found = {run.pk: run for run in FlowRun.objects.raw(" UNION ALL ".join(parts), values)}
-    return sorted(found.values(), key=lambda run: place_of(run, BY))
 
 
 @dataclass(frozen=True, slots=True)

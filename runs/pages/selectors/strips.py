@@ -13,7 +13,8 @@ from django.db.models import Case, IntegerField, OuterRef, Subquery, Value, When
 
 from orionflow.contract.states import BAD, TERMINAL, StateType
 from runs.models import Flow, FlowRun
-from runs.pages.selectors.runs import Bound, is_planned
+from runs.pages.selectors.bounds import Bound
+from runs.pages.selectors.runs import is_planned
 
 RUNS_SHOWN = 30
 ROWS_SHOWN = 30

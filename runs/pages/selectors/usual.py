@@ -9,7 +9,7 @@ from typing import Protocol
 from uuid import UUID
 
 from runs.models import FlowRun
-from runs.pages.selectors.runs import LastOf, come_within
+from runs.pages.selectors.bounds import LastOf, come_within
 from runs.pages.selectors.strips import RUNS_SHOWN, usual_seconds
 
 # The most deployments and flows that one query reads.

@@ -13,9 +13,10 @@ from django.db.models import Model, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 
 from runs.models import FlowRun, TaskRun
+from runs.pages.selectors.bounds import LONG_AGO
 from runs.pages.selectors.keyset import COUNT_CAP, Count, capped_counts
 from runs.pages.selectors.reach import BY, beyond
-from runs.pages.selectors.runs import LONG_AGO, RunFilter, listed, searched
+from runs.pages.selectors.runs import RunFilter, listed, searched
 from runs.pages.selectors.task_runs import PARAMETERS, conditions_by_row, indexed_task_runs
 
 # Where rows must be read one by one, all filters together read at most this many.
