@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import IntegerField, OuterRef, Q, QuerySet, Subquery, UUIDField
+from django.db.models import Exists, IntegerField, OuterRef, Q, QuerySet, Subquery, UUIDField
 from django.db.models.expressions import RawSQL
 
 from deployments.dispatch.selectors.liveness import online
@@ -123,6 +123,11 @@ def failed_by(problem_id: UUID) -> Q:
     """Return the condition for flow runs that failed by this problem in any attempt."""
     own = Occurrence.objects.filter(problem_id=problem_id, is_consequence=False).order_by()
     return Q(pk__in=own.values("run_id"))
+
+
+def is_failed_by(problem_id: UUID) -> Exists:
+    """Return the condition for flow runs whose current failure is this problem."""
+    return Exists(Occurrence.objects.filter(pk=OuterRef("state_id"), problem_id=problem_id, is_consequence=False))
 
 
 def runs_failed_by(problem_id: UUID, *, most: int = MOST_COUNTED) -> list[UUID]:

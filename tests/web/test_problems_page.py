@@ -10,6 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from deployments.models import Deployment
+from orchestration.services import propose_flow_run_state
 from orionflow.contract.fingerprints import cause_of
 from runs.models import Flow, FlowRun, Problem
 from runs.problems.services.counting import work_on_problems
@@ -66,6 +67,35 @@ def test_the_number_of_runs_is_that_of_the_list_behind_it(browser: Client):
     found = browser.get(line.runs_address).context["found"]
 
     assert (str(line.runs), str(found.count), len(found.page.rows)) == ("3", "3", 3)
+
+
+@pytest.mark.parametrize("few", [1, 1_000])
+def test_runs_that_fail_by_another_problem_by_now_are_not_failed_by_it(browser: Client, monkeypatch, few: int):
+    monkeypatch.setattr("runs.pages.selectors.runs.FEW_IDS", few)
+    failed(name="stays")
+    moved = failed(name="moved")
+    for state in (make_state("RUNNING"), make_state("FAILED", message="boom", cause=OTHER.as_dict())):
+        propose_flow_run_state(run_id=moved.pk, proposed=state, now=timezone.now())
+
+    line = browser.get(f"/problems/{ID}").context["line"]
+    runs, failures = (browser.get(one).context["found"] for one in (line.runs_address, line.failed_address))
+    retried = browser.get(line.retry_address).context["scope"]
+
+    assert (str(line.runs), {run.name for run in runs.page.rows}) == ("2", {"stays", "moved"})
+    assert (str(line.failed), [run.name for run in failures.page.rows]) == ("1", ["stays"])
+    assert [name for _, name in retried.chosen.runs] == ["stays"]
+
+
+def test_the_choice_of_failed_runs_counts_those_that_are_failed_by_the_problem(browser: Client):
+    failed()
+    moved = failed()
+    for state in (make_state("RUNNING"), make_state("FAILED", message="boom", cause=OTHER.as_dict())):
+        propose_flow_run_state(run_id=moved.pk, proposed=state, now=timezone.now())
+
+    choices = browser.get(f"/runs?problem={ID}").context["choices"]
+
+    failures = next(choice for choice in choices if choice.words == "Failed")
+    assert failures.count.number == len(browser.get(f"/runs{failures.address}").context["found"].page.rows) == 1
 
 
 def test_many_runs_of_a_problem_are_listed_without_numbers_of_states(browser: Client, monkeypatch):

@@ -10,14 +10,14 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 
 from orchestration.core.states import TERMINAL, StateType
-from orionflow.contract.states import LATE
+from orionflow.contract.states import BAD, LATE
 from runs.lists.filters.conditions import is_tagged_with_all, is_tagged_with_any
 from runs.models import FlowRun, FlowRunState, FlowRunTag
 from runs.pages.selectors.conditions import GivenParameter, has_parameter, is_claimed_by
 from runs.pages.selectors.failures import runs_with_error
 from runs.pages.selectors.keyset import Count, Cursor, Page, capped_count, capped_counts, merged, page_of
 from runs.pages.selectors.reach import BY, Reach, ended_short, reach_of
-from runs.problems.selectors import failed_by, runs_failed_by
+from runs.problems.selectors import failed_by, is_failed_by, runs_failed_by
 from runs.querysets import Literal as LiteralValue
 
 PAGE_SIZE = 50
@@ -63,6 +63,8 @@ class RunFilter:
     deployment: UUID | None = None
     error: str = ""
     problem: UUID | None = None
+    # The problem by which runs are failed now. `resolved` sets it.
+    failed_now_by: UUID | None = None
     ids: tuple[UUID, ...] | None = None
     without_tags: tuple[str, ...] = ()
     without_flows: tuple[str, ...] = ()
@@ -90,6 +92,11 @@ class RunFilter:
         by_row = self.tags or self.name or self.without_tags or self.without_flows
         stored_beside = self.agents or self.parameters
         return bool(by_row or stored_beside or seldom or self.longer_than or self.shorter_than)
+
+    @property
+    def cause(self) -> UUID | None:
+        """The problem, if only failed runs are asked for: they are failed by it now, not in an earlier attempt only."""
+        return self.problem if self.states and BAD.issuperset(self.states) else None
 
     def in_any_state(self) -> RunFilter:
         """Return the filter without its choice of states."""
@@ -179,8 +186,9 @@ def _come(runs: QuerySet[FlowRun], wanted: RunFilter, now: datetime) -> QuerySet
 
 def resolved(wanted: RunFilter, now: datetime) -> RunFilter:
     """Replace a filter by error or problem by the ids of the runs that failed by it."""
-    if wanted.problem is not None:
-        found = runs_failed_by(wanted.problem, most=FEW_IDS + 1)
+    if (problem := wanted.problem) is not None:
+        wanted = replace(wanted, failed_now_by=wanted.cause)
+        found = runs_failed_by(problem, most=FEW_IDS + 1)
         if len(found) <= FEW_IDS:
             wanted = replace(wanted, problem=None, ids=_among(wanted, found))
     if not wanted.error:
@@ -225,7 +233,7 @@ def counts_of(wanted: RunFilter, choices: Sequence[RunFilter], now: datetime) ->
     chosen = resolved(wanted, now)
     if chosen.problem is not None:
         return [None] * len(choices)
-    parts = [listed(replace(one, problem=None, ids=chosen.ids), now) for one in countable]
+    parts = [listed(replace(one, problem=None, failed_now_by=one.cause, ids=chosen.ids), now) for one in countable]
     counted = dict(zip(map(id, countable), capped_counts(parts, CHOICE_CAP), strict=True))
     return [counted.get(id(one)) for one in choices]
 
@@ -280,6 +288,8 @@ def indexed_runs(wanted: RunFilter, now: datetime) -> QuerySet[FlowRun]:
         runs = runs.filter(pk__in=wanted.ids)
     if wanted.problem is not None:
         runs = runs.filter(failed_by(wanted.problem))
+    if wanted.failed_now_by is not None:
+        runs = runs.filter(is_failed_by(wanted.failed_now_by))
     if wanted.queue:
         runs = runs.filter(work_queue_id=wanted.queue)
     if wanted.without_queue:
