@@ -103,7 +103,9 @@ def _page(request: HttpRequest, form: PolicyForm, title: str, submit: str, tried
 @requires(Action.CHANGE_NOTIFICATIONS)
 @require_POST
 def switch_policy(request: HttpRequest, policy_id: UUID) -> HttpResponse:
-    changes = {"is_active": not _found(policy_id).is_active}
+    """Enable or disable the policy, as its button said: meanwhile somebody may have done the same."""
+    is_active = _found(policy_id).is_active
+    changes = {"is_active": {"on": True, "off": False}.get(request.GET.get("to", ""), not is_active)}
     done = "The policy is enabled." if changes["is_active"] else "The policy sends nothing until it is enabled again."
     attempt(request, lambda: update_policy(policy_id=policy_id, changes=changes, now=current_time()), done=done)
     return redirect("events:notifications")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -84,6 +85,16 @@ def test_a_policy_is_made_changed_switched_and_deleted(browser: Client, block: U
     assert "Late" in shown
     assert (changed.name, changed.state_types, changed.is_active, off) == ("renamed", [], True, False)
     assert not NotificationPolicy.objects.exists()
+
+
+def test_a_button_does_what_it_says_although_somebody_was_faster(browser: Client, block: UUID):
+    browser.post("/notifications/new", {"state_types": "FAILED", "is_active": "on", "block_document_id": str(block)})
+    page = browser.get("/notifications").content.decode()
+    (disable,) = re.findall(r'action="(/notifications/[^"]*/switch[^"]*)"', page)
+
+    states = [browser.post(disable) and NotificationPolicy.objects.get().is_active for _ in range(2)]
+
+    assert states == [False, False]
 
 
 def test_a_bad_message_is_refused_above_the_form(browser: Client, block: UUID):
