@@ -7,6 +7,7 @@ import re
 from django import forms
 from django.core.validators import RegexValidator
 
+from deployments.models import ConcurrencyLimit
 from orion_site.forms.fields import (
     ChangeableNameField,
     LinesField,
@@ -66,6 +67,16 @@ class QueueForm(forms.Form):
 class TagLimitForm(forms.Form):
     tag = forms.CharField(max_length=255, help_text="Task runs with this tag share the slots.")
     slots = NumberField(help_text="How many of them may run at once; 0 lets none run. Lowering it stops no task run.")
+
+
+class NewTagLimitForm(TagLimitForm):
+    """A limit on a tag without one: the service would change the limit that a tag has."""
+
+    def clean_tag(self) -> str:
+        tag: str = self.cleaned_data["tag"]
+        if ConcurrencyLimit.objects.filter(tag=tag).exists():
+            raise forms.ValidationError("The tag has a limit already; change that one.")
+        return tag
 
 
 class GlobalLimitForm(forms.Form):

@@ -21,7 +21,7 @@ from deployments.limits.services.global_limits import (
 )
 from deployments.limits.services.held_slots import release_leases
 from deployments.limits.services.limits import delete_limit, release_slot, reset_limit, set_limit
-from deployments.pages.forms import GlobalLimitForm, TagLimitForm
+from deployments.pages.forms import GlobalLimitForm, NewTagLimitForm, TagLimitForm
 from deployments.pages.meters import Meter
 from deployments.pages.selectors.limits import (
     GlobalPage,
@@ -68,7 +68,7 @@ def _title(name: str, meter: Meter) -> str:
 
 @requires(Action.CHANGE_LIMITS)
 def new_tag_limit(request: HttpRequest) -> HttpResponse:
-    form = TagLimitForm(request.POST or None)
+    form = NewTagLimitForm(request.POST or None)
     if saved(form, _set_limit):
         return redirect("deployments:limits")
     return _form(request, form, "New limit on a tag", "Create limit")

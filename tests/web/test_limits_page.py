@@ -136,6 +136,16 @@ def test_the_form_of_a_slot_has_its_token(db: None):
     assert (Slot.objects.count(), GlobalSlot.objects.count()) == (0, 0)
 
 
+def test_a_new_limit_does_not_replace_that_of_its_tag(browser: Client):
+    limit = make_limit("gpu", 3)
+
+    answer = browser.post("/limits/tags/new", {"tag": " gpu ", "slots": "50"})
+
+    limit.refresh_from_db()
+    assert "The tag has a limit already" in answer.content.decode()
+    assert limit.concurrency_limit == 3
+
+
 def test_the_page_without_limits_explains_what_they_are_for(browser: Client):
     page = browser.get("/limits").content.decode()
 
