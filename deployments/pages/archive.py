@@ -17,7 +17,7 @@ from deployments.archive.selectors import Wanted, archived_page, archived_run
 from orion_site.accounts.permissions import Action, requires
 from orionflow.contract.states import TERMINAL, in_order
 from runs.models import TaskRun, TaskRunState
-from runs.pages.filtering import address_after
+from runs.pages.filtering import address_after, address_without
 from runs.pages.selectors.keyset import Cursor
 from runs.states.selectors import unfolded
 
@@ -92,6 +92,7 @@ def archive(request: HttpRequest) -> HttpResponse:
         "state_choices": STATES,
         "is_filtered": any(values.values()),
         "is_first": "after" not in request.GET,
+        "first": address_without(request.GET),
         "reached": found.reached,
         "next": address_after(request.GET, after),
     }

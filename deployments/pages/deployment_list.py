@@ -62,6 +62,7 @@ def deployments(request: HttpRequest) -> HttpResponse:
         "states": SHOWN,
         "orders": ORDERS,
         "is_first": "after" not in request.GET,
+        "first": address_without(request.GET),
         "next": address_after(request.GET, found.after),
         # Not the full path, because a part of the page that htmx loads separately must have the same links.
         "here": f"{request.path}?{request.GET.urlencode()}",

@@ -9,7 +9,7 @@ from django.shortcuts import render
 
 from orion_site.accounts.permissions import Action, requires
 from orion_site.database.replica import may_lag
-from runs.pages.filtering import address_after
+from runs.pages.filtering import address_after, address_without
 from runs.pages.saved_views import begins_with_default, views_above
 from runs.pages.selectors.artifacts import artifact_page, artifacts_page
 from runs.pages.selectors.keyset import Cursor
@@ -27,6 +27,7 @@ def artifacts(request: HttpRequest) -> HttpResponse:
         "found": found,
         "key": key,
         "is_first": "after" not in request.GET,
+        "first": address_without(request.GET),
         "next": address_after(request.GET, found.after),
     }
     return render(request, "runs/artifacts.html", context)
@@ -41,6 +42,7 @@ def artifact(request: HttpRequest, artifact_id: UUID) -> HttpResponse:
         "section": "artifacts",
         "found": found,
         "is_first": "after" not in request.GET,
+        "first": address_without(request.GET),
         "next": address_after(request.GET, found.history.after),
     }
     return render(request, "runs/artifact.html", context)

@@ -20,7 +20,7 @@ from orion_site.database.replica import may_lag
 from orion_site.live.pages import is_shown, live_page, rows_held
 from runs.models import Flow
 from runs.pages.charts import Beat, trend_of, wave_of
-from runs.pages.filtering import address_after
+from runs.pages.filtering import address_after, address_without
 from runs.pages.selectors.bounds import come_within
 from runs.pages.selectors.flow_history import VERSIONS_SHOWN, outcomes_of_flow
 from runs.pages.selectors.flows import RUNS_PER_PAGE, flow_page
@@ -91,6 +91,7 @@ def flow(request: HttpRequest, flow_id: UUID) -> HttpResponse:
         "versions": versions[:VERSIONS_SHOWN],
         "more_versions": len(versions[VERSIONS_SHOWN:]),
         "is_first": "after" not in request.GET,
+        "first": address_without(request.GET),
         "next": address_after(request.GET, found.page.after),
         "grid": task_grid(found.trend) if is_shown(request, "grid") else None,
         **(_deployments(found.flow, now) if is_shown(request, "deployments") else {}),

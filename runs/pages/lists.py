@@ -148,6 +148,7 @@ def flows(request: HttpRequest) -> HttpResponse:
         "found": found,
         "name": name,
         "is_first": "after" not in request.GET,
+        "first": address_without(request.GET),
         "next": address_after(request.GET, found.after),
     }
     return TemplateResponse(request, "runs/flows.html", context)

@@ -253,5 +253,6 @@ def task_run_tab(request: HttpRequest, run: TaskRun, tab: str) -> dict[str, Any]
 
 
 def paged(request: HttpRequest, page: Any, reasons: dict[str, str]) -> dict[str, Any]:
-    is_first = "after" not in request.GET
-    return {"page": page, "reasons": reasons, "is_first": is_first, "next": address_after(request.GET, page.after)}
+    is_first, first = "after" not in request.GET, address_without(request.GET)
+    following = address_after(request.GET, page.after)
+    return {"page": page, "reasons": reasons, "is_first": is_first, "first": first, "next": following}
