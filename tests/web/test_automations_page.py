@@ -96,6 +96,17 @@ def test_automations_are_listed_in_words_with_what_they_did(browser: Client):
         assert text in page
 
 
+def test_failed_actions_are_counted_up_to_a_bound(browser: Client, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("events.pages.selectors.automations.FAILURES_COUNTED", 2)
+    automation = make_automation()
+    failed = [make_firing(automation, error="The queue is gone.") for _ in range(3)]
+
+    (line, _, _), *_ = browser.get("/automations").context["lines"]
+
+    assert str(line.failed) == "2+"
+    assert line.last_fired == max(one.created for one in failed)
+
+
 def test_an_automation_shows_its_firings_their_events_and_errors(browser: Client):
     automation = make_automation()
     labels = {"prefect.resource.id": "order.1"}
