@@ -42,5 +42,5 @@ def runs_at(**query: str | Sequence[str]) -> str:
     return f"{reverse('runs:runs')}?{urlencode(query, doseq=True)}"
 
 
-def runs_in_words(number: int) -> str:
-    return "1 run" if number == 1 else f"{number:,} runs"
+def runs_in_words(number: int, *, is_cut: bool = False) -> str:
+    return "1 run" if number == 1 and not is_cut else f"{number:,}{'+' if is_cut else ''} runs"

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import OuterRef, Subquery
+from django.db.models import Case, IntegerField, OuterRef, Subquery, When
 
 from orchestration.core.states import StateType
-from runs.models import Flow, FlowRun
+from runs.lists.filters.conditions import is_tagged_with_all
+from runs.models import Flow, FlowRun, FlowRunTag
 
 # The page shows the number of active runs up to this, and "1 000+" beyond.
 LOOKED_AT = 1_000
@@ -36,13 +37,16 @@ class OpenRun:
 
 
 def open_runs(*, tags: Sequence[str]) -> list[OpenRun]:
-    """Return runs with all these tags that were claimed or started and have not ended.
+    """Return runs that were claimed or started and have not ended, those with all these tags first.
 
     One query, by the index of states.
     """
     # A subquery, because with a join a planner could start from the flows, and read all their runs.
     flow_name = Flow.objects.filter(pk=OuterRef("flow_id")).values("name")[:1]
     runs = FlowRun.objects.open().in_state(*ON_THEIR_WAY).annotate(flow_name=Subquery(flow_name)).order_by()
+    if tags:
+        is_chosen = is_tagged_with_all(FlowRunTag, tags)
+        runs = runs.order_by(Case(When(is_chosen, then=0), default=1, output_field=IntegerField()))
     rows = runs.values_list(
         "id",
         "name",
@@ -59,4 +63,4 @@ def open_runs(*, tags: Sequence[str]) -> list[OpenRun]:
         "deployment_id",
         "total_run_time",
     )
-    return [OpenRun(*row) for row in rows[: LOOKED_AT + 1] if set(tags) <= set(row[7])]
+    return [OpenRun(*row) for row in rows[: LOOKED_AT + 1]]

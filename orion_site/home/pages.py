@@ -60,6 +60,7 @@ class Ahead:
     width: int
     height: int
     others: Count
+    until: datetime
 
 
 def ahead(planned: Sequence[FlowRun], now: datetime, *, is_cut: bool) -> Ahead:
@@ -68,7 +69,7 @@ def ahead(planned: Sequence[FlowRun], now: datetime, *, is_cut: bool) -> Ahead:
     shown = planned_ahead(runs=planned, most=NEXT_SHOWN, now=now, end=axis.end)
     tracks = [(row, planned_path(row.planned, row.planned_count, axis)) for row in shown]
     others = len({(run.flow_id, run.deployment_id) for run in planned}) - len(shown)
-    return Ahead(tracks, ticks_of(axis, days=False), WIDTH, HEIGHT, Count(others, capped=is_cut))
+    return Ahead(tracks, ticks_of(axis, days=False), WIDTH, HEIGHT, Count(others, capped=is_cut), axis.end)
 
 
 @requires(Action.READ_RUNS)
@@ -81,8 +82,10 @@ def home(request: HttpRequest) -> HttpResponse:
     tags = tags_in(request.GET, problems)
     now = current_time()
     workers = list(Worker.objects.filter(online(now)).order_by("name"))
-    on_their_way = open_runs(tags=tags)
-    holding = Counter(run.work_queue_id for run in on_their_way if run.state_type in HOLDING)
+    every = open_runs(tags=tags)
+    on_their_way = [run for run in every if set(tags) <= set(run.tags)]
+    # Runs without the tags hold slots as well.
+    holding = Counter(run.work_queue_id for run in every if run.state_type in HOLDING)
     scheduled = scheduled_runs(until=now + NEXT_WITHIN, tags=tags)
     due = [run for run in scheduled if run.next_scheduled_start_time and run.next_scheduled_start_time <= now]
     planned = scheduled[len(due) :]
@@ -108,7 +111,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "section": "home",
         "title": f"{f'({needs.total}) Needs you' if needs.total else 'Nothing needs you'} · Orion",
         "needs": needs,
-        "rates": rates_of(waiting=waiting, open_runs=on_their_way, workers=workers, now=now),
+        "rates": rates_of(waiting=waiting, open_runs=on_their_way, every=every, workers=workers, now=now),
         "running": [(run, elapsed(run, usual, now)) for run in running],
         "rows": [Row(line, bars_of(line.runs, now)) for line in flows],
         "ahead": ahead(planned, now, is_cut=len(scheduled) == LOOKED_AT) if is_shown(request, "next") else None,

@@ -44,13 +44,13 @@ class Rates:
     bars: Sequence[Bar]
     ended: Count
     running: Count
-    waiting: int
-    waiting_by_reason: Sequence[tuple[str, int]]
+    waiting: Count
+    waiting_by_reason: Sequence[tuple[str, Count]]
     oldest_wait: datetime | None
     oldest_waiting: UUID | None
     agents: int
     slots: int
-    taken: int
+    taken: Count
 
     @property
     def chart_width(self) -> int:
@@ -58,9 +58,17 @@ class Rates:
 
 
 def rates_of(
-    *, waiting: Sequence[WaitingGroup], open_runs: Sequence[OpenRun], workers: Sequence[Worker], now: datetime
+    *,
+    waiting: Sequence[WaitingGroup],
+    open_runs: Sequence[OpenRun],
+    every: Sequence[OpenRun],
+    workers: Sequence[Worker],
+    now: datetime,
 ) -> Rates:
-    """Return the rates. One query, for the states that were written recently."""
+    """Return the rates; `every` has open runs without the chosen tags, too.
+
+    One query, for the states that were written recently.
+    """
     ended, span = _ended(now)
     per_minute = len(ended) / max(span.total_seconds() / 60, 1 / 60)
     by_reason: Counter[str] = Counter()
@@ -70,18 +78,19 @@ def rates_of(
     # A run that an agent left behind takes no slot of the others.
     names = {worker.name for worker in workers}
     running = sum(run.state_type == StateType.RUNNING for run in open_runs)
+    is_cut, is_waiting_cut = len(open_runs) > LOOKED_AT, any(group.is_cut for group in waiting)
     return Rates(
         per_minute,
         _bars(ended, now),
         Count(len(ended), capped=span < timedelta(minutes=MINUTES)),
-        Count(min(running, LOOKED_AT), capped=running > LOOKED_AT),
-        sum(by_reason.values()),
-        by_reason.most_common(),
+        Count(min(running, LOOKED_AT), capped=is_cut),
+        Count(by_reason.total(), capped=is_waiting_cut),
+        [(words, Count(number, capped=is_waiting_cut)) for words, number in by_reason.most_common()],
         oldest.since if oldest else None,
         oldest.oldest.pk if oldest else None,
         len(workers),
         sum(worker.concurrency or 0 for worker in workers),
-        sum(run.agent in names for run in open_runs),
+        Count(sum(run.agent in names for run in every), capped=len(every) > LOOKED_AT),
     )
 
 

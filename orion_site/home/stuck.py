@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.urls import reverse
 
 from orion_site.accounts.permissions import Action, may, may_in_part, who_asks
 from orion_site.home.need import MOST_NAMED, Need, runs_at, runs_in_words
-from orion_site.home.open_runs import OpenRun
+from orion_site.home.open_runs import LOOKED_AT, OpenRun
 from orionflow.contract.names import quoted
 from orionflow.contract.states import StateType
 from runs.why.selectors.waiting import WaitingGroup
@@ -37,7 +38,7 @@ def waiting_lines(groups: Sequence[WaitingGroup], now: datetime, tags: Sequence[
         number = len(group.runs)
         yield Need(
             cause=cause.rstrip("."),
-            extent=f"{runs_in_words(number)} {'waits' if number == 1 else 'wait'}",
+            extent=f"{runs_in_words(number, is_cut=group.is_cut)} {'wait' if number > 1 or group.is_cut else 'waits'}",
             address=runs_at(state="waiting", **query, tag=tags),
             look="late",
             state_type="SCHEDULED",
@@ -56,10 +57,11 @@ def stuck_lines(running: Sequence[OpenRun], now: datetime, tags: Sequence[str]) 
     silent = [run for run in running if run.lease_expires_at is not None and run.lease_expires_at <= now]
     starting = [run for run in _old(running, StateType.PENDING, now) if run not in silent]
     stopping = [run for run in _old(running, StateType.CANCELLING, now) if run not in silent]
-    yield from _stuck_line(silent, "The agent has gone silent", "running", "running", tags)
-    yield from _stuck_line(stopping, "Asked to stop, and has not stopped", "cancelling", "cancelling", tags)
-    yield from _stuck_line(starting, "About to start, and does not", "pending", "pending", tags)
-    for line in _stuck_line(paused, "Waits until it is resumed", "paused", "paused", tags):
+    line_of = partial(_stuck_line, tags=tags, is_cut=len(running) > LOOKED_AT)
+    yield from line_of(silent, "The agent has gone silent", "running")
+    yield from line_of(stopping, "Asked to stop, and has not stopped", "cancelling")
+    yield from line_of(starting, "About to start, and does not", "pending")
+    for line in line_of(paused, "Waits until it is resumed", "paused"):
         yield _to_be_resumed(line, len(paused))
 
 
@@ -79,7 +81,9 @@ def _old(running: Sequence[OpenRun], state_type: StateType, now: datetime) -> li
     ]
 
 
-def _stuck_line(found: Sequence[OpenRun], cause: str, look: str, state: str, tags: Sequence[str]) -> Iterator[Need]:
+def _stuck_line(
+    found: Sequence[OpenRun], cause: str, state: str, *, tags: Sequence[str], is_cut: bool
+) -> Iterator[Need]:
     if not found:
         return
     oldest = min(found, key=lambda run: (run.state_timestamp is None, run.state_timestamp))
@@ -90,9 +94,9 @@ def _stuck_line(found: Sequence[OpenRun], cause: str, look: str, state: str, tag
         address = runs_at(state=state, tag=tags)
     yield Need(
         cause=cause,
-        extent=runs_in_words(len(found)),
+        extent=runs_in_words(len(found), is_cut=is_cut),
         address=address,
-        look=look,
+        look=state,
         state_type=oldest.state_type,
         since=oldest.state_timestamp,
         event="last change",

@@ -138,6 +138,10 @@ class WaitingLine:
     group: WaitingGroup
 
     @property
+    def number(self) -> Count:
+        return Count(len(self.group.runs), capped=self.group.is_cut)
+
+    @property
     def reason(self) -> str:
         return self.group.reason.text if self.group.reason else "The agents of these runs have not taken them."
 

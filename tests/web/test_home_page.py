@@ -34,6 +34,7 @@ from deployments.models import (
 from deployments.upkeep import current_settings
 from events.models import ActionRun, Automation, Notification
 from runs.models import FlowRun
+from runs.pages.selectors.keyset import Count
 from tests.travelling import travelled
 from tests.web.conftest import HOSTILE
 from tests.web.deployments import HOURLY, make_deployment
@@ -163,7 +164,7 @@ def test_several_tags_filter_the_page_and_the_lists_that_it_leads_to(browser: Cl
     page, context = answer.content.decode(), answer.context
     assert [one.extent for one in context["needs"].lines if "etl" in one.extent] == ["1 run · etl"]
     assert listed(browser, context["needs"].lines[0].address) == {"failed-0"}
-    assert (context["rates"].running.number, context["rates"].waiting) == (1, 1)
+    assert (context["rates"].running.number, context["rates"].waiting.number) == (1, 1)
     assert [line.deployment.name for line in context["deployments"]] == ["made-0"]
     links = {html.unescape(one) for one in re.findall(r'href="(/(?:runs|deployments)\?[^"]*tag=[^"]*)"', page)}
     states = {one: listed(browser, one) for one in links if one.startswith("/runs?state=running")}
@@ -507,9 +508,9 @@ def test_the_strip_shows_rates_of_running_and_waiting_runs(browser: Client):
 
     rates = browser.get("/").context["rates"]
 
-    assert (rates.per_minute, rates.running.number, rates.waiting) == (0.5, 2, 1)
-    assert rates.waiting_by_reason == [("no agent", 1)]
-    assert (rates.agents, rates.slots, rates.taken) == (1, 4, 1)
+    assert (rates.per_minute, rates.running.number, rates.waiting.number) == (0.5, 2, 1)
+    assert rates.waiting_by_reason == [("no agent", Count(1))]
+    assert (rates.agents, rates.slots, rates.taken.number) == (1, 4, 1)
 
 
 def test_planned_runs_never_push_what_failed_off_the_page(browser: Client):

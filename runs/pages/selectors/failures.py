@@ -109,9 +109,9 @@ def runs_with_error(*, key: str, since: datetime, tags: Sequence[str] = ()) -> t
     return [], ""
 
 
-def newest_failure_beyond(*, since: datetime) -> datetime | None:
+def newest_failure_beyond(*, since: datetime, tags: Sequence[str] = ()) -> datetime | None:
     """Return when the newest run that `error_groups` is too full to look at was expected; None if it looks at all."""
-    newest = [_newest(one, since).values_list("expected_start_time", flat=True) for one in in_order(BAD)]
+    newest = [_newest(one, since, tags).values_list("expected_start_time", flat=True) for one in in_order(BAD)]
     beyond = (moment for moments in newest for moment in moments[LOOKED_AT : LOOKED_AT + 1])
     return max(filter(None, beyond), default=None)
 
@@ -150,14 +150,12 @@ def fingerprint(error: str, flow_id: UUID) -> str:
 def _failed_runs(since: datetime, tags: Sequence[str]) -> QuerySet[Any, Any]:
     # One set of ids, because PostgreSQL would read every run for a condition with two. SQLite allows no LIMIT in a
     # union.
-    newest = [_newest(one, since).values("pk")[:LOOKED_AT] for one in in_order(BAD)]
+    newest = [_newest(one, since, tags).values("pk")[:LOOKED_AT] for one in in_order(BAD)]
     first, second = (FlowRun.objects.filter(pk__in=ids).order_by().values("pk") for ids in newest)
     message = FlowRunState.objects.filter(pk=OuterRef("state_id")).values(
         cut=Substr("message", 1, LONGEST_MESSAGE + 40)
     )
     runs = FlowRun.objects.filter(pk__in=first.union(second, all=True))
-    if tags:
-        runs = runs.filter(is_tagged_with_all(FlowRunTag, tags))
     columns = ("id", "flow_id", "flow__name", "deployment_id", "state_type", "state_name", "state_timestamp")
     parent = F("parent_task_run__flow_run_id")
     problem = Occurrence.objects.filter(pk=OuterRef("state_id")).values("problem_id")
@@ -170,6 +168,9 @@ def _failed_runs(since: datetime, tags: Sequence[str]) -> QuerySet[Any, Any]:
     return rows
 
 
-def _newest(state_type: str, since: datetime) -> QuerySet[FlowRun]:
+def _newest(state_type: str, since: datetime, tags: Sequence[str]) -> QuerySet[FlowRun]:
     runs = FlowRun.objects.filter(state_type=state_type, expected_start_time__gte=since)
+    if tags:
+        # Not after the newest ones are chosen: failures with the tags may be older than many others.
+        runs = runs.filter(is_tagged_with_all(FlowRunTag, tags))
     return runs.order_by("-expected_start_time")

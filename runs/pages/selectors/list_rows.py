@@ -54,7 +54,7 @@ def chunks_of_runs(
     with_deployments: bool = False,
 ) -> Iterator[Chunk]:
     """Yield the rows of a list, on all of its pages after the cursor. Only one chunk is in memory."""
-    unsearched = newest_failure_beyond(since=errors_since(wanted, now)) if wanted.error else None
+    unsearched = newest_failure_beyond(since=errors_since(wanted, now), tags=wanted.tags) if wanted.error else None
     wanted = resolved(wanted, now)
     left, searches = MOST_IN_A_FILE, 0
     while True:

@@ -13,7 +13,8 @@ from django.db.models import OuterRef, Subquery
 from deployments.models import Deployment, Worker, WorkQueue
 from deployments.upkeep.current_settings import current_in_query
 from orionflow.contract.names import quoted
-from runs.models import FlowRun
+from runs.lists.filters.conditions import is_tagged_with_all
+from runs.models import FlowRun, FlowRunTag
 from runs.querysets import Literal
 from runs.why.selectors.blockers import Reason
 from runs.why.selectors.queue_blockers import blockers_of_queue
@@ -30,6 +31,8 @@ class WaitingGroup:
     runs: Sequence[FlowRun]
     queue: WorkQueue | None
     reason: Reason | None
+    # Whether more runs are due than were read, so that it may have more, too.
+    is_cut: bool = False
 
     @property
     def oldest(self) -> FlowRun:
@@ -51,8 +54,10 @@ def scheduled_runs(*, until: datetime, tags: Sequence[str] = ()) -> list[FlowRun
     runs = FlowRun.objects.filter(state_type=Literal("SCHEDULED"), next_scheduled_start_time__lte=until)
     runs = runs.order_by("next_scheduled_start_time").select_related("flow").only(*COLUMNS)
     late_after = current_in_query("ORION_LATE_AFTER_SECONDS")
-    found = runs.annotate(deployment_name=Subquery(name), late_after=late_after)[:LOOKED_AT]
-    return [run for run in found if set(tags) <= set(run.tags)]
+    if tags:
+        # Not after the first runs are chosen: those with the tags may come later than a thousand others.
+        runs = runs.filter(is_tagged_with_all(FlowRunTag, tags))
+    return list(runs.annotate(deployment_name=Subquery(name), late_after=late_after)[:LOOKED_AT])
 
 
 def waiting_groups(
@@ -69,7 +74,7 @@ def waiting_groups(
     for (queue_id, _), waiting in grouped.items():
         queue = queues.get(queue_id) if queue_id else None
         reason = _of_queue(queue, workers, taken, now) if queue else _without_queue(waiting[0])
-        groups.append(WaitingGroup(waiting, queue, reason))
+        groups.append(WaitingGroup(waiting, queue, reason, is_cut=len(runs) >= LOOKED_AT))
     return groups
 
 
