@@ -10,7 +10,7 @@ from django.db import connection, transaction
 
 from orchestration.tables import FLOW_RUNS, TASK_RUNS, Tables
 from runs.roll_ups.services import add_changes
-from runs.roll_ups.sql import CHANGE, counted, names, trigger_names, triggers, triggers_of
+from runs.roll_ups.sql import CHANGE, counted_within_bounds, names, trigger_names, triggers, triggers_of
 from runs.triggers import drop_triggers, missing_triggers, names_there
 
 SECONDS_BETWEEN_WORDS = 5.0
@@ -79,7 +79,8 @@ def _count(cursor: Any, tables: Tables) -> None:
 
 
 def _insert(tables: Tables, condition: str) -> str:
-    return f"INSERT INTO runs_rollupchange ({CHANGE}) {counted(tables, f'{tables.runs} r WHERE r.{condition}')}"
+    runs = f"{tables.runs} r WHERE r.{condition}"
+    return f"INSERT INTO runs_rollupchange ({CHANGE}) {counted_within_bounds(tables, runs)}"
 
 
 def _first_day(cursor: Any, tables: Tables, since: Any) -> tuple[Any, Any] | None:

@@ -26,7 +26,7 @@ from runs.roll_ups import services
 from runs.roll_ups.install import install, replace_triggers
 from runs.roll_ups.selectors import ALL_FLOW_RUNS, ALL_TASK_RUNS, Subject, runs_by_state
 from runs.roll_ups.services import add_up
-from runs.roll_ups.sql import ONE_OF_EACH_KEY, SUMS, trigger_names
+from runs.roll_ups.sql import BOUND, ONE_OF_EACH_KEY, SUMS, trigger_names
 from runs.triggers import drop_triggers
 from tests.factories import NOON, later, make_flow, make_flow_run, make_state, make_task_run
 from tests.rounds import examples
@@ -303,6 +303,60 @@ KEY = ("kind", "minute", "flow", "deployment", "state_type", "state_name")
 
 def sums_of(change: RollUpChange, sign: int) -> dict[str, int]:
     return {name: sign * getattr(change, name) for name in SUMS}
+
+
+def test_sums_end_at_a_bound_and_begin_again_when_their_last_run_has_gone():
+    flow = make_flow()
+    runs = [make_flow_run("COMPLETED", flow=flow, now=NOON) for _ in range(3)]
+    for run in runs:
+        # Three times this is more than a bigint holds, as is the lateness of 5,100 runs that were scheduled for 1970.
+        FlowRun.objects.filter(pk=run.pk).update(total_run_time=timedelta(microseconds=5 * 10**18))
+    assert sum_of_run_times() > 0
+    assert is_right()
+
+    add_up(NOON)
+
+    assert not RollUpChange.objects.exists()
+    assert set(RollUp.objects.values_list("runs", "run_time")) == {(3, BOUND)}
+    assert sum_of_run_times() > 0
+    assert is_right()
+    count_again()
+    assert set(RollUp.objects.values_list("runs", "run_time")) == {(3, BOUND)}
+
+    for run in runs:
+        delete_flow_run(run_id=run.pk)
+        assert sum_of_run_times() >= 0
+        assert average_lateness(FlowRun.objects.all(), NOON, ALL_FLOW_RUNS) in (0, None)
+        add_up(NOON)
+        assert sum_of_run_times() >= 0
+        assert is_right()
+    assert not RollUpChange.objects.exists()
+    assert not RollUp.objects.exists()
+
+
+def sum_of_run_times() -> float:
+    """Return what a history gives that reads totals, after a look at the one that counts."""
+    window = {"start": NOON, "end": later(3600), "step": timedelta(hours=1), "now": later(60)}
+    history(FlowRun.objects.all(), **window)
+    (hour,) = history(FlowRun.objects.all(), **window, subject=ALL_FLOW_RUNS)
+    return sum(state.sum_estimated_run_time for state in hour.states)
+
+
+def count_again() -> None:
+    with connection.cursor() as cursor:
+        drop_triggers(cursor, trigger_names())
+    install()
+
+
+@pytest.mark.parametrize("bound", [BOUND, -BOUND])
+def test_lateness_is_possible_where_the_times_of_waiting_runs_reached_their_bound(bound):
+    make_flow_run("SCHEDULED", now=NOON)
+    add_up(NOON)
+    RollUp.objects.update(waiting_since=bound)
+
+    late = average_lateness(FlowRun.objects.all(), later(60), ALL_FLOW_RUNS)
+
+    assert timedelta() <= timedelta(seconds=late) < timedelta(days=366) * 10_000
 
 
 def test_tables_that_are_emptied_leave_no_changes():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db.models import BigIntegerField, Case, DateTimeField, Expression, F, Field, Func, Q, Value, When
+from django.db.models import BigIntegerField, Case, DateTimeField, Expression, F, Field, Func, Q, Sum, Value, When
 
 from orionflow.contract.states import TERMINAL, in_order
 
@@ -79,6 +79,13 @@ class Between(Func):
     def _difference(self, moment: str, compiler: Any) -> tuple[str, list[Any]]:
         (later, later_params), (earlier, earlier_params) = map(compiler.compile, self.source_expressions)
         return f"{moment % later} - {moment % earlier}", [*later_params, *earlier_params]
+
+
+class SumOfPeriods(Sum):
+    """The sum of microseconds. SQLite adds them up as floats: its SUM fails where an integer ends, at 292,000 years."""
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, Any]:
+        return super().as_sql(compiler, connection, function="TOTAL", **context)
 
 
 def microseconds(moment: datetime) -> int:

@@ -14,7 +14,7 @@ from django.db.models import Avg, Case, Count, F, QuerySet, Sum, Value, When
 from django.db.models.functions import Coalesce
 
 from orionflow.contract.states import BAD, in_order
-from runs.history.selectors.durations import EPOCH, MICROSECOND, BinOf, lateness, number_of_bin, run_time
+from runs.history.selectors.durations import EPOCH, MICROSECOND, BinOf, SumOfPeriods, lateness, number_of_bin, run_time
 from runs.history.selectors.outcomes import counted_by_start
 from runs.history.selectors.rolled import Counted, rolled_up
 from runs.roll_ups.selectors import Subject, number_of_runs
@@ -82,7 +82,7 @@ def _counted(runs: QuerySet[Any], start: datetime, step: timedelta, now: datetim
         # An expression, because SQLite would read all runs by their index to order them by a plain column.
         .values(type=Coalesce("state_type", Value("")))
         .values("type", "state_name", bin=BinOf(F("expected_start_time"), start, step))
-        .annotate(runs=Count("pk"), spent=Sum(run_time(now)), late=Sum(lateness(now)))
+        .annotate(runs=Count("pk"), spent=SumOfPeriods(run_time(now)), late=SumOfPeriods(lateness(now)))
         .values_list("bin", "type", "state_name", "runs", "spent", "late")
     )
     return {
@@ -107,7 +107,7 @@ def average_lateness(runs: QuerySet[Any], now: datetime, subject: Subject | None
     number = number_of_runs(subject)
     # The roll-ups have no lateness for runs without a state, of which there are few, so these are summed here.
     numbers = _numbers(runs, _ALL_TIME, _ALL_TIME[1] - _ALL_TIME[0], now, subject)
-    stateless = runs.filter(state_type__isnull=True).order_by().aggregate(value=Sum(lateness(now)))["value"]
+    stateless = runs.filter(state_type__isnull=True).order_by().aggregate(value=SumOfPeriods(lateness(now)))["value"]
     late = sum(each for _, _, each in numbers.values()) + int(stateless or 0)
     return late / number / 1e6 if number else None
 

@@ -18,9 +18,9 @@ from orchestration.reading import reader
 from orchestration.tables import FLOW_RUNS, TASK_RUNS, dialect
 from orionflow.contract.states import StateType
 from runs.history.selectors.durations import EPOCH, microseconds
-from runs.history.selectors.pieces import Part, Piece, Place, divided
+from runs.history.selectors.pieces import FIRST, LAST, Part, Piece, Place, divided
 from runs.roll_ups.selectors import Subject
-from runs.roll_ups.sql import DAY, HOUR, MINUTE, SUMMED, SUMS, WIDTHS, sums_of
+from runs.roll_ups.sql import DAY, HOUR, MINUTE, SUMS, WIDTHS, roughly_summed, sums_of
 
 MICROSECONDS = 60_000_000
 
@@ -111,7 +111,7 @@ def _totals(subject: Subject, read: Sequence[Piece]) -> str:
     of_period = _OF_PERIOD[connection.vendor].format(subject=f"'{subject.key}'")
     return (
         f"SELECT * FROM (WITH period(number, level, since, until) AS (VALUES {periods}) "
-        f"SELECT {_FROM_TOTALS}, p.number, '', t.state_type, t.state_name, {SUMMED} FROM period p "
+        f"SELECT {_FROM_TOTALS}, p.number, '', t.state_type, t.state_name, {roughly_summed()} FROM period p "
         f"CROSS JOIN {of_period} GROUP BY 1, 2, 3, 4, 5) totals"
     )
 
@@ -119,7 +119,7 @@ def _totals(subject: Subject, read: Sequence[Piece]) -> str:
 def _changes(subject: Subject, read: Sequence[Piece]) -> str:
     first, last = (_bucket(moment, MINUTE) for moment in (read[0].since, read[-1].until))
     return (
-        f"SELECT {_FROM_CHANGES}, 0, c.minute, c.state_type, c.state_name, {SUMMED} FROM runs_rollupchange c "
+        f"SELECT {_FROM_CHANGES}, 0, c.minute, c.state_type, c.state_name, {roughly_summed()} FROM runs_rollupchange c "
         f"WHERE c.{subject.column} = '{subject.key}' AND c.minute >= '{first}' AND c.minute < '{last}' "
         "GROUP BY 1, 2, 3, 4, 5"
     )
@@ -130,7 +130,6 @@ def _runs(subject: Subject, parts: Sequence[Part]) -> str:
     periods = ", ".join(
         f"({number}, {_literal(part.piece.since)}, {_literal(part.piece.until)})" for number, part in enumerate(parts)
     )
-    sums = ", ".join(f"SUM({each})" for each in sums_of("r"))
     if isinstance(subject.id, UUID):
         id = _UUID[vendor].format(subject.id.hex)
         of_part = _OF_PARENT_AND_PART[vendor].format(runs=FLOW_RUNS.runs, parent=subject.column, id=id)
@@ -138,8 +137,9 @@ def _runs(subject: Subject, parts: Sequence[Part]) -> str:
         of_part = _OF_PART[vendor].format(runs=(FLOW_RUNS if subject.id == FLOW_RUNS.kind else TASK_RUNS).runs)
     return (
         f"SELECT * FROM (WITH part(number, since, until) AS (VALUES {periods}) "
-        f"SELECT {_FROM_RUNS}, p.number, '', COALESCE(r.state_type, ''), COALESCE(r.state_name, ''), {sums} "
-        f"FROM part p CROSS JOIN {of_part} GROUP BY p.number, r.state_type, r.state_name) parts"
+        f"SELECT {_FROM_RUNS}, p.number, '', COALESCE(r.state_type, ''), COALESCE(r.state_name, ''), "
+        f"{roughly_summed(sums_of('r'))} FROM part p CROSS JOIN {of_part} "
+        "GROUP BY p.number, r.state_type, r.state_name) parts"
     )
 
 
@@ -164,7 +164,10 @@ def _added(rows: Sequence[Any], read: Sequence[Piece], parts: Sequence[Part]) ->
 
 
 def _estimated(sums: _Sums, now: datetime) -> Counted:
-    """Return the number of runs, and their total run time and lateness by now."""
+    """Return the number of runs, and their total run time and lateness by now.
+
+    Sums that were cut off at their bound become periods that are possible: none is negative, or longer than all time.
+    """
     counted: Counted = {}
     milliseconds = microseconds(now) // 1000
     for (place, state_type, state_name), numbers in sums.items():
@@ -172,13 +175,17 @@ def _estimated(sums: _Sums, now: datetime) -> Counted:
         if not runs or not state_type:
             continue
         if state_type == StateType.RUNNING:
-            run_time += (runs * milliseconds - running_since) * 1000
+            run_time += _possible((runs * milliseconds - running_since) * 1000, runs)
         if place.has_come:
-            lateness += (waiting * milliseconds - waiting_since) * 1000
+            lateness += _possible((waiting * milliseconds - waiting_since) * 1000, waiting)
         key = place.bin, state_type, state_name
         before = counted.get(key, (0, 0, 0))
-        counted[key] = before[0] + runs, before[1] + run_time, before[2] + lateness
+        counted[key] = before[0] + runs, before[1] + _possible(run_time, runs), before[2] + _possible(lateness, runs)
     return counted
+
+
+def _possible(period: int, runs: int) -> int:
+    return min(max(period, 0), max(runs, 0) * (LAST - FIRST))
 
 
 def _periods(number: int, piece: Piece) -> Iterator[tuple[int, int, str, str]]:
