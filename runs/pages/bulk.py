@@ -25,6 +25,7 @@ from runs.flow_runs.commands import refusals_to_cancel, refusals_to_retry
 from runs.models import BulkAction, FlowRun
 from runs.pages.filtering import RequestedFilter, address_for_redirect, read_filter
 from runs.pages.selectors.bulk import Chosen, chosen_runs, newest_of
+from runs.pages.selectors.failures import LOOKED_AT
 from runs.pages.selectors.keyset import Count
 from runs.retries.services import refusals_to_retry_from
 
@@ -93,6 +94,7 @@ def bulk(request: HttpRequest, action: str) -> HttpResponse:
         "requested": requested,
         "scope": scope,
         "found": Count(scope.found),
+        "failures_read": LOOKED_AT,
         "shown": scope.runs[:SHOWN],
         "few": FEW,
         "back": _address("runs:runs", request.GET),

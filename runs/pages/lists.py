@@ -35,9 +35,10 @@ from runs.pages.filtering import (
 from runs.pages.query_box import TERMS, with_states, without_terms
 from runs.pages.saved_views import Views, begins_with_default, views_above
 from runs.pages.search import address_of_id
+from runs.pages.selectors.failures import LOOKED_AT
 from runs.pages.selectors.flows import flows_page
 from runs.pages.selectors.keyset import Count, Cursor
-from runs.pages.selectors.list_rows import MOST_IN_A_FILE, counts_of_runs, deployment_names
+from runs.pages.selectors.list_rows import MOST_IN_A_FILE, counts_of_runs, deployment_names, unsearched_from
 from runs.pages.selectors.runs import PAGE_SIZE, counts_of, runs_page
 from runs.pages.selectors.without import runs_without
 from runs.pages.view_counts import with_counts
@@ -123,6 +124,8 @@ def runs(request: HttpRequest) -> HttpResponse:
         "terms": TERMS,
         "since_choices": since_choices(requested.values["since"]),
         "is_first": "after" not in request.GET,
+        "unsearched_from": unsearched_from(requested.wanted, now),
+        "failures_read": LOOKED_AT,
         "next": address_after(request.GET, found.page.after),
         "planned": address_in_state(request.GET, "planned"),
         "choices": state_choices(requested, request.GET, now),

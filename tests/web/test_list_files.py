@@ -125,7 +125,7 @@ def test_a_search_that_finds_too_little_ends_with_a_note(browser: Client, monkey
 
 
 @pytest.mark.parametrize(("looked_at", "left_out"), [(2, True), (3, False)])
-def test_a_file_by_error_says_that_older_failures_were_not_looked_at(
+def test_what_is_found_by_an_error_says_that_older_failures_were_not_looked_at(
     browser: Client, monkeypatch: Any, looked_at: int, left_out: bool
 ):
     now = timezone.now()
@@ -136,11 +136,16 @@ def test_a_file_by_error_says_that_older_failures_were_not_looked_at(
 
     lines = [json.loads(line) for line in sent(browser, f"/runs.jsonl?error={group.key}").splitlines()]
     text = sent(browser, f"/runs.csv?error={group.key}")
+    page = browser.get(f"/runs?error={group.key}").content.decode()
+    bulk = browser.get(f"/runs/all/retry?error={group.key}").content.decode()
 
     assert [line["name"] for line in lines if "name" in line] == [f"otter-{n}" for n in range(1, looked_at + 1)]
     note = f"Of those expected at {(now - timedelta(hours=3)).isoformat()} or before, some are left out."
     assert [line["note"].endswith(note) for line in lines if "note" in line] == [True] * left_out
     assert (note in text.splitlines()[-1]) is left_out
+    assert ("or before, some are left out." in page) is left_out
+    assert f'<span class="count">{looked_at}{"+" * left_out}</span>' in page
+    assert ("or before, some are left out." in bulk) is left_out
 
 
 def test_more_runs_than_can_be_chosen_are_no_file_and_no_bulk_action(browser: Client, run: Any):

@@ -12,6 +12,7 @@ from orchestration.reading import unconverted
 from orchestration.tables import dialect
 from runs.models import BulkAction, BulkRun, FlowRun
 from runs.pages.selectors.keyset import Cursor, Page, in_order, page_of, place_of
+from runs.pages.selectors.list_rows import unsearched_from
 from runs.pages.selectors.reach import BY
 from runs.pages.selectors.runs import RunFilter, parts_of, reach_of_runs, resolved, rows_of_runs, searched
 
@@ -21,15 +22,20 @@ RUNS_PER_PAGE = 50
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Runs by id and name, newest first; whether the filter finds more, and how far back the search went."""
+    """Runs by id and name, newest first; whether the filter may find more, and how far back the search went.
+
+    A filter by error has not looked at failures of runs expected at `unsearched_from` and before.
+    """
 
     runs: Sequence[tuple[UUID, str]]
     is_cut: bool
     reach: datetime | None
+    unsearched_from: datetime | None = None
 
 
 def chosen_runs(*, wanted: RunFilter, now: datetime, most: int) -> Chosen:
     """Return the runs that a list with this filter would have shown at that time, on all of its pages."""
+    unsearched = unsearched_from(wanted, now)
     wanted = resolved(wanted, now)
     db = dialect()
     found: set[tuple[Any, Any, str]] = set()
@@ -44,7 +50,8 @@ def chosen_runs(*, wanted: RunFilter, now: datetime, most: int) -> Chosen:
     # As the database returns them, moments and ids are in the same order.
     runs = sorted((row for row in found if reach is None or db.read_moment(row[0]) >= reach), reverse=True)
     names = [(db.read_uuid(id), name) for _, id, name in runs[:most]]
-    return Chosen(names, len(runs) > most or reach is not None, reach)
+    is_cut = len(runs) > most or reach is not None or unsearched is not None
+    return Chosen(names, is_cut, reach, unsearched)
 
 
 def newest_of(chosen: Chosen, *, most: int) -> list[FlowRun]:

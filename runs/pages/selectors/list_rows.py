@@ -45,6 +45,11 @@ class Chunk:
     unsearched_from: datetime | None = None
 
 
+def unsearched_from(wanted: RunFilter, now: datetime) -> datetime | None:
+    """Return when the newest failure was expected that a filter by error does not look at; None if there is none."""
+    return newest_failure_beyond(since=errors_since(wanted, now), tags=wanted.tags) if wanted.error else None
+
+
 def chunks_of_runs(
     *,
     wanted: RunFilter,
@@ -54,7 +59,7 @@ def chunks_of_runs(
     with_deployments: bool = False,
 ) -> Iterator[Chunk]:
     """Yield the rows of a list, on all of its pages after the cursor. Only one chunk is in memory."""
-    unsearched = newest_failure_beyond(since=errors_since(wanted, now), tags=wanted.tags) if wanted.error else None
+    unsearched = unsearched_from(wanted, now)
     wanted = resolved(wanted, now)
     left, searches = MOST_IN_A_FILE, 0
     while True:
