@@ -182,7 +182,10 @@ CATALOGUE: Mapping[str, Sequence[Entry]] = {
             "the largest body of a request",
             read=lambda: settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
         ),
-        Entry("ORION_API_MAX_FIELD_BYTES", "the largest free JSON in one field: parameters, a context, a variable"),
+        Entry(
+            "ORION_API_MAX_FIELD_BYTES",
+            "the largest free JSON in one field: parameters, a context, a variable, all filters of a saved search",
+        ),
         Entry("ORION_API_MAX_ARTIFACT_BYTES", "the largest data, or description, of an artifact"),
         Entry("ORION_API_MAX_JSON_NODES", "how many JSON values a body may contain"),
         Entry("ORION_API_LIST_FIELD_BYTES", "the largest field that lists show; a note replaces larger ones"),

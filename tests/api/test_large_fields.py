@@ -54,6 +54,29 @@ def test_every_free_field_has_one(api, path, body):
     assert api.send("/" + path.format(run=run.id), body).status_code == 422
 
 
+@pytest.mark.parametrize(
+    ("value", "number"), [("x" * 1000, LIMIT // 1000), ("", LIMIT // 100)], ids=["large values", "many filters"]
+)
+def test_the_filters_of_a_saved_search_together_are_a_field(api, value, number):
+    one = {"object": "o", "property": "p" * 50, "type": "string", "operation": "equals", "value": value}
+
+    answer = api.call("PUT", "/saved_searches/", {"name": "mine", "filters": [one] * number})
+    stored = api.call("PUT", "/saved_searches/", {"name": "mine", "filters": [one] * (number // 2)})
+
+    assert answer.status_code == 422
+    (complaint,) = answer.json()["exception_detail"]
+    assert complaint["loc"] == ["body", "filters"]
+    assert complaint["msg"] == f"A field may take at most {LIMIT} bytes of JSON"
+    assert stored.status_code == 201
+
+
+def test_the_pull_steps_of_a_deployment_together_are_a_field(api):
+    body = {"name": "d", "flow_id": str(make_flow().id), "pull_steps": [{"step": "x" * 1000}] * (LIMIT // 1000)}
+
+    assert api.send("/deployments/", body).status_code == 422
+    assert api.send("/deployments/", body | {"pull_steps": body["pull_steps"][1:]}).status_code == 201
+
+
 def test_an_artifact_may_be_larger(api):
     assert api.send("/artifacts/", {"key": "a", "data": "x" * LIMIT}).status_code == 201
 

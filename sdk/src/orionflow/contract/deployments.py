@@ -32,6 +32,7 @@ from orionflow.contract.wire import (
     StrictWire,
     Tags,
     Text255,
+    Together,
     Wire,
 )
 
@@ -69,7 +70,7 @@ class DeploymentFields(StrictWire):
     enforce_parameter_schema: bool | None = None
     parameter_openapi_schema: JSONObject | None = None
     path: Path | None = None
-    pull_steps: Annotated[list[JSONObject], Field(max_length=1000)] | None = None
+    pull_steps: Annotated[list[JSONObject], Field(max_length=1000), Together] | None = None
     entrypoint: Path | None = None
     manifest_path: Path | None = None
     storage_document_id: UUID | None = None

@@ -21,6 +21,7 @@ from orionflow.contract.wire import (
     StrictWire,
     Text255,
     Text1024,
+    Together,
     Wire,
 )
 
@@ -102,7 +103,7 @@ Visibility = Literal["team", "me"]
 
 class SavedSearchCreate(StrictWire):
     name: Text255
-    filters: Annotated[list[SavedSearchFilter], Field(max_length=1000)] = []
+    filters: Annotated[list[SavedSearchFilter], Field(max_length=1000), Together] = []
     visibility: Visibility = "team"
 
 

@@ -131,8 +131,14 @@ def storable_content(value: Any) -> Any:
     return _storable_within(value, bounds.of_artifacts())
 
 
-def _storable_within(value: Any, most: int) -> Any:
-    if _check(value, DEEPEST) > most:
+def fitting_together(parts: list[Any]) -> list[Any]:
+    """Return parts that are storable each, if together they are not larger than one field may be."""
+    _storable_within([vars(part) if isinstance(part, BaseModel) else part for part in parts], bounds.of_fields(), 2)
+    return parts
+
+
+def _storable_within(value: Any, most: int, further_levels: int = 0) -> Any:
+    if _check(value, DEEPEST + further_levels) > most:
         raise PydanticCustomError("json_too_large", "A field may take at most {most} bytes of JSON", {"most": most})
     return value
 
@@ -193,6 +199,8 @@ JSON = Annotated[Any, AfterValidator(storable)]
 Content = Annotated[Any, AfterValidator(storable_content)]
 LongText = Annotated[str, AfterValidator(fitting_text)]
 JSONObject = Annotated[dict[str, Any], AfterValidator(storable)]
+# For lists of parts with free JSON: they have the limit of one field.
+Together = AfterValidator(fitting_together)
 Text255 = Annotated[str, Field(max_length=255)]
 Text1024 = Annotated[str, Field(max_length=1024)]
 Key = Annotated[Text1024, AfterValidator(indexable)]
