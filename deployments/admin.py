@@ -17,6 +17,7 @@ from deployments import (
 )
 from deployments.admin_commands import ON_BACKFILLS, ON_DEPLOYMENTS
 from deployments.definitions.services.deployments import delete_deployment, update_deployment
+from deployments.definitions.services.only_schedule import pause_or_resume
 from orchestration.database_clock import current_time
 from orion_site.operators.commands import CommandingAdmin
 from orion_site.operators.filters import NewestChoices
@@ -42,9 +43,13 @@ class DeploymentAdmin(CommandingAdmin, SettingAdmin):
         return False
 
     def save_model(self, request: object, obj: Any, form: Any, change: bool) -> None:
-        # Use the service, because planned runs depend on the deployment.
-        changes = {name: form.cleaned_data[name] for name in form.changed_data}
-        update_deployment(deployment_id=obj.pk, changes=changes, now=current_time())
+        # Use the services, because planned runs depend on the deployment, and its only schedule is paused with it.
+        changes, now = {name: form.cleaned_data[name] for name in form.changed_data}, current_time()
+        paused = changes.pop("paused", None)
+        if changes or paused is None:
+            update_deployment(deployment_id=obj.pk, changes=changes, now=now)
+        if paused is not None:
+            pause_or_resume(deployment_id=obj.pk, paused=paused, now=now)
 
     def get_deleted_objects(self, objs: Any, request: Any) -> Any:
         # Schedules are read-only here, but may be deleted together with their deployment.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -54,13 +55,18 @@ def _switch_deployment(paused: bool) -> Callable[[Any, Submission], str]:
 
 def _switch_work(paused: bool) -> Callable[[Any, Submission], str]:
     def switch(row: WorkPool | WorkQueue, submission: Submission) -> None:
-        changes = {"is_paused": paused}
-        if isinstance(row, WorkPool):
-            update_work_pool(name=row.name, changes=changes, now=submission.now)
-        else:
-            update_work_queue(queue_id=row.pk, changes=changes, now=submission.now)
+        switch_work(row, paused=paused, now=submission.now)
 
     return switches("is_paused", paused, PAUSED[paused], switch)
+
+
+def switch_work(row: WorkPool | WorkQueue, *, paused: bool, now: datetime) -> None:
+    """Pause or resume a pool or a queue."""
+    changes = {"is_paused": paused}
+    if isinstance(row, WorkPool):
+        update_work_pool(name=row.name, changes=changes, now=now)
+    else:
+        update_work_queue(queue_id=row.pk, changes=changes, now=now)
 
 
 def _run_now(row: Deployment, submission: Submission) -> str:

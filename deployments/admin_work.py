@@ -6,6 +6,8 @@ stopped, and release slots.
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
@@ -20,17 +22,31 @@ from deployments.admin_commands import (
     ON_TAG_LIMITS,
     ON_WORK,
     ON_WORKERS,
+    switch_work,
 )
 from deployments.work.services.queue_usage import usage_of
 from deployments.work.services.work_pools import delete_work_pool
 from deployments.work.services.work_queues import delete_work_queue
+from orchestration.database_clock import current_time
 from orion_site.operators.commands import CommandingAdmin
 from orion_site.operators.records import RecordAdmin, SettingAdmin
 
 
-@admin.register(models.WorkPool)
-class WorkPoolAdmin(CommandingAdmin, SettingAdmin):
+class PausableAdmin(CommandingAdmin, SettingAdmin):
+    """Rows that services pause and resume, also in the form, because they record an event."""
+
     commands = ON_WORK
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        if not change or "is_paused" not in form.changed_data:
+            super().save_model(request, obj, form, change)
+            return
+        obj.save(update_fields=[*(name for name in form.changed_data if name != "is_paused"), "updated"])
+        switch_work(obj, paused=obj.is_paused, now=current_time())
+
+
+@admin.register(models.WorkPool)
+class WorkPoolAdmin(PausableAdmin):
     list_display = ["name", "type", "is_paused", "concurrency_limit", "fair_share", "updated"]
     list_filter = ["is_paused"]
     search_fields = ["=id", "name"]
@@ -50,8 +66,7 @@ class WorkPoolAdmin(CommandingAdmin, SettingAdmin):
 
 
 @admin.register(models.WorkQueue)
-class WorkQueueAdmin(CommandingAdmin, SettingAdmin):
-    commands = ON_WORK
+class WorkQueueAdmin(PausableAdmin):
     list_display = ["name", "work_pool", "priority", "is_paused", "concurrency_limit", "last_polled"]
     list_select_related = ["work_pool"]
     list_filter = ["is_paused"]

@@ -7,9 +7,12 @@ import json
 import pytest
 
 from deployments.definitions.services.deployments import create_deployment
-from deployments.models import Deployment
+from deployments.definitions.services.only_schedule import pause_or_resume
+from deployments.models import Deployment, Schedule
 from deployments.schedules.services.schedules import NewSchedule
+from events.models import Event
 from runs.models import FlowRun
+from tests.services.dispatching import make_queue
 from tests.web.rows import NOON, make_flow
 
 pytestmark = pytest.mark.django_db
@@ -39,6 +42,34 @@ def test_a_deployment_that_is_paused_in_the_admin_has_no_planned_runs(browser, d
     deployment.refresh_from_db()
     assert answer.status_code == 302
     assert (deployment.paused, deployment.tags, FlowRun.objects.count()) == (True, ["a"], 0)
+
+
+@pytest.mark.parametrize("paused", [True, False])
+def test_the_only_schedule_of_a_deployment_is_paused_and_resumed_with_it_in_the_admin(browser, deployment, paused):
+    pause_or_resume(deployment_id=deployment.pk, paused=not paused, now=NOON)
+    path = f"/admin/deployments/deployment/{deployment.pk}/change/"
+    filled = {**form_of(browser, path), "paused": "on", "description": "as written"}
+    if not paused:
+        del filled["paused"]
+
+    browser.post(path, filled)
+
+    deployment.refresh_from_db()
+    assert (deployment.paused, deployment.description) == (paused, "as written")
+    assert Schedule.objects.get().active is not paused
+    assert FlowRun.objects.exists() is not paused
+
+
+def test_a_queue_that_is_paused_in_the_admin_has_an_event_at_once(browser):
+    queue = make_queue()
+    path = f"/admin/deployments/workqueue/{queue.pk}/change/"
+
+    answer = browser.post(path, {**form_of(browser, path), "is_paused": "on", "description": "as written"})
+
+    queue.refresh_from_db()
+    assert answer.status_code == 302
+    assert (queue.is_paused, queue.description) == (True, "as written")
+    assert Event.objects.filter(event="prefect.work-queue.paused").exists()
 
 
 def test_a_deployment_that_is_deleted_in_the_admin_takes_its_planned_runs_along(browser, deployment):
