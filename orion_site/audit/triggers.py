@@ -6,7 +6,8 @@ The name of each ends with a hash of its text, so that a trigger with another te
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Set
 from typing import NamedTuple
 
 from django.db import connection, transaction
@@ -78,14 +79,33 @@ def _present(cursor: CursorWrapper) -> dict[str, str]:
 
 def _wanted(cursor: CursorWrapper) -> dict[str, Trigger]:
     """Return the triggers for existing tables, by name; none before the audit log exists."""
-    tables = set(connection.introspection.table_names(cursor))
-    return {one.name: one for one in _all() if one.table in tables} if ENTRY in tables else {}
+    columns = _columns_by_table(cursor)
+    return {one.name: one for one in _all(columns) if one.table in columns} if ENTRY in columns else {}
 
 
-def _all() -> Iterator[Trigger]:
+def _columns_by_table(cursor: CursorWrapper) -> dict[str, set[str]]:
+    if connection.vendor == "sqlite":
+        cursor.execute(
+            "SELECT t.name, c.name FROM sqlite_master t JOIN pragma_table_info(t.name) c WHERE t.type = 'table'"
+        )
+    else:
+        cursor.execute(
+            "SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid "
+            "WHERE c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid) AND a.attnum > 0 AND NOT a.attisdropped"
+        )
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for table, column in cursor.fetchall():
+        found[table].add(column)
+    return found
+
+
+def _all(columns: Mapping[str, Set[str]]) -> Iterator[Trigger]:
     yield from _keeping_sqlite() if connection.vendor == "sqlite" else _keeping_postgresql()
     for subject in subjects().values():
-        yield from _watching_sqlite(subject) if connection.vendor == "sqlite" else _watching_postgresql(subject)
+        # After undone migrations, a table lacks columns that PostgreSQL would look for; the earlier version of Orion
+        # creates triggers of its own on it.
+        if subject.columns.keys() <= columns.get(subject.table, frozenset()):
+            yield from _watching_sqlite(subject) if connection.vendor == "sqlite" else _watching_postgresql(subject)
 
 
 # --- changed rows ----------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from orchestration.database_clock import current_time
 from orion_site.accounts.keys import create_key
 from orion_site.accounts.permissions import Action, Actor
 from orion_site.accounts.users import create_user, set_roles
-from orion_site.audit import acting, chain, selectors
+from orion_site.audit import acting, chain, selectors, triggers
 from orion_site.audit.acting import RecordedAct, Who
 from orion_site.audit.entrances import record_command
 from orion_site.audit.models import Change, Day, Entry, Mark
@@ -153,6 +153,22 @@ def test_without_an_act_nothing_is_kept(db):
 
     assert not Change.objects.exists()
     assert entries() == []
+
+
+def test_a_table_that_lacks_an_audited_column_has_no_triggers_until_it_is_there(db):
+    """So it is when migrations were undone; PostgreSQL refuses triggers that name a column which is not there."""
+    triggers.remove()
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE deployments_variable RENAME COLUMN tags TO former_tags")
+        triggers.install()
+        watched = set(triggers._present(cursor).values())
+        triggers.remove()
+        cursor.execute("ALTER TABLE deployments_variable RENAME COLUMN former_tags TO tags")
+    triggers.install()
+
+    assert "deployments_workpool" in watched
+    assert "deployments_variable" not in watched
+    assert triggers.is_complete()
 
 
 def test_refused_requests_are_recorded_with_their_reason(api, act_as):
