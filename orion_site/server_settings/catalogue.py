@@ -137,7 +137,8 @@ CATALOGUE: Mapping[str, Sequence[Entry]] = {
         Entry("ORION_SERVER_WORKERS", "processes that answer requests, unless the command sets another number"),
         Entry(
             "ORION_SERVER_THREADS",
-            "threads of each of the two pools: one for reports of running work, one for everything else",
+            "threads of each of two pools, for reports of running work and for everything else; long answers, such as "
+            "files, have 8 more",
         ),
         Entry(
             "ORION_SERVER_MAX_IN_FLIGHT", "requests that a pool works on or queues; further ones are answered with 503"
