@@ -105,6 +105,38 @@ def test_a_search_by_parameters_passes_task_runs_without_a_flow_run(browser: Cli
     assert "because the parameters are large" not in page
 
 
+def test_a_search_reads_the_parameters_of_a_flow_run_once(browser: Client, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("runs.pages.selectors.reach.BYTES_SEARCHED", 4_000)
+    run = make_run(parameters={"n": 1, "text": "x" * 500})
+    for place in range(20):
+        make_task_run(f"task-{place}", flow_run=run, at=timezone.now() - timedelta(minutes=place))
+
+    page = browser.get("/task-runs?q=param.n=1")
+
+    assert len(page.context["found"].page.rows) == 20
+    assert "Look further back" not in page.content.decode()
+
+
+def test_a_search_by_parameters_finds_all_task_runs_of_the_moments_at_which_it_stops(
+    browser: Client, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("runs.pages.selectors.reach.BYTES_SEARCHED", 1_500)
+    monkeypatch.setattr("runs.pages.task_runs.PAGE_SIZE", 3)
+    now = timezone.now()
+    for place in range(20):
+        run = make_run(parameters={"n": place % 5 and 1, "text": "x" * 500})
+        make_task_run(f"task-{place:02}", flow_run=run, at=now - timedelta(minutes=place // 5))
+
+    found: list[str] = []
+    after = "?q=param.n=1"
+    while after:
+        page = browser.get(f"/task-runs{after}")
+        found += [one.name for one in page.context["found"].page.rows]
+        after = page.context["next"]
+
+    assert sorted(found) == [f"task-{place:02}" for place in range(20) if place % 5]
+
+
 def test_an_id_leads_to_its_page(browser: Client):
     task = make_task_run()
 

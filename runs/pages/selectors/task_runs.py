@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.db.models import Q, QuerySet
@@ -16,10 +16,9 @@ from runs.pages.selectors.keyset import Count, Cursor, Page, capped_count, merge
 from runs.pages.selectors.reach import BY, Reach, ended_short, reach_of
 from runs.pages.selectors.run import reasons_of_tasks
 from runs.pages.selectors.runs import PAGE_SIZE, SEARCHED, RunFilter
+from runs.pages.selectors.shared_parameters import PARAMETERS, parents_with
 from runs.querysets import has_ended_badly, is_open
 
-# Those of a task run are not stored as JSON.
-PARAMETERS = "flow_run__parameters"
 # The columns that the list shows. Open pages read it again and again while task runs are reported.
 SHOWN = (
     *("state_type", "state_name", "state_id", "refusal", "name", "tags", "run_count"),
@@ -49,13 +48,15 @@ class TaskRunsPage:
 
 
 def task_runs_page(*, wanted: RunFilter, after: Cursor | None, now: datetime, size: int = PAGE_SIZE) -> TaskRunsPage:
-    """Return a page of task runs, newest first: one or two queries for each state, and two more."""
+    """Return a page of task runs, newest first: one or two queries for each state, and four more at most."""
     parts = [indexed_task_runs(one, now) for one in wanted.by_state()]
-    by_row = conditions_by_row(wanted, now)
-    large, share = PARAMETERS if wanted.parameters else "", 1 / len(parts)
-    reaches = [
-        reach_of(part, after, share=share, most=SEARCHED, parameters=large) if by_row else Reach(None) for part in parts
-    ]
+    by_row = conditions_by_row(replace(wanted, parameters=()), now)
+    reaches: Sequence[Reach] = [Reach(None) for _ in parts]
+    if wanted.parameters:
+        parents = parents_with(wanted.parameters, parts, after, most=SEARCHED)
+        reaches, by_row = parents.reaches, [*by_row, parents.condition]
+    elif by_row:
+        reaches = [reach_of(part, after, share=1 / len(parts), most=SEARCHED, parameters="") for part in parts]
     pages = [_part(part, reach.end, by_row, after, size) for part, reach in zip(parts, reaches, strict=True)]
     page = merged(pages, by=BY, size=size)
     count = None if by_row else capped_count(indexed_task_runs(wanted, now))

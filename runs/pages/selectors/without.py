@@ -17,7 +17,8 @@ from runs.pages.selectors.bounds import LONG_AGO
 from runs.pages.selectors.keyset import COUNT_CAP, Count, capped_counts
 from runs.pages.selectors.reach import BY, beyond
 from runs.pages.selectors.runs import RunFilter, listed, searched
-from runs.pages.selectors.task_runs import PARAMETERS, conditions_by_row, indexed_task_runs
+from runs.pages.selectors.shared_parameters import PARAMETERS
+from runs.pages.selectors.task_runs import conditions_by_row, indexed_task_runs
 
 # Where rows must be read one by one, all filters together read at most this many.
 LOOKED_AT = 5_000
