@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.db import IntegrityError
 
-from orchestration.clocks import clock_offset
+from orchestration.clocks import clock_offset, corrected
 from orchestration.core.states import State, StateType
 from orchestration.core.verdicts import ACCEPT, Abort
 from orchestration.errors import DomainError, FlowRunNotFound, RunLost, TaskRunNotFound
@@ -246,7 +246,7 @@ class _Batch:
         """Return the client's time by our clock: not in the future, and not before the state that the run leaves."""
         if reported is None:
             return self._now
-        at = min(reported.astimezone(UTC) + self._offset, self._now)
+        at = min(corrected(reported.astimezone(UTC), self._offset, self._now), self._now)
         return max(at, current.timestamp) if current is not None and current.timestamp is not None else at
 
     def _orders(self) -> dict[UUID, RunCommand]:

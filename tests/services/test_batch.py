@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -260,6 +260,22 @@ def test_times_of_a_client_with_a_fast_clock_are_corrected_and_the_difference_is
 
     row = TaskRunState.objects.get(task_run_id=item.task_run_id)
     assert (row.timestamp, row.client_timestamp) == (later(5), later(5) + hour)
+
+
+@pytest.mark.parametrize(
+    ("at", "off"),
+    [(datetime.max.replace(tzinfo=UTC), -60), (datetime.min.replace(tzinfo=UTC), 60)],
+    ids=["last", "first"],
+)
+def test_the_last_moment_of_the_calendar_keeps_no_other_item_from_being_stored(at, off):
+    flow_run = make_flow_run("RUNNING")
+    item, other = whole_life(flow_run, 1)[0], whole_life(flow_run, 2)[0]
+    odd = make_item(item.task_run_id, "PENDING", create=item.create, timestamp=at)
+
+    outcome = send([odd, other], sent_at=later(10 + off))
+
+    assert [one.error for one in outcome.items] == [None, None]
+    assert TaskRun.objects.filter(state_type="PENDING", state_timestamp__lte=later(10)).count() == 2
 
 
 def test_times_are_never_in_the_future_and_never_go_back():
