@@ -10,6 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from deployments.dispatch.selectors import due, shares
+from deployments.dispatch.selectors.liveness import statuses_of_queues
 from deployments.dispatch.services import claims, misfits
 from deployments.dispatch.services.claims import WorkRequest, claim_for_all
 from deployments.errors import AgentNotFound, AgentReplaced
@@ -83,6 +84,17 @@ def test_an_agent_without_queues_serves_all_of_its_pool_also_later_ones():
 
     assert claim.flow_run_id == run.pk
     assert len(Worker.objects.get().queue_ids) == 2
+
+
+def test_a_new_queue_is_served_by_an_agent_of_its_pool_that_has_not_claimed_since():
+    agent = make_agent(queues=())
+    queue = make_queue("newer")
+    elsewhere = WorkQueue.objects.create(name="q", work_pool=WorkPool.objects.create(name="elsewhere"))
+
+    statuses = statuses_of_queues([queue, elsewhere], NOON)
+
+    assert statuses == {queue.pk: "READY", elsewhere.pk: "NOT_READY"}
+    assert str(queue.pk) not in Worker.objects.get(pk=agent.id).queue_ids
 
 
 def test_a_queue_with_a_filter_gives_what_it_picks():

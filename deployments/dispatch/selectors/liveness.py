@@ -32,11 +32,16 @@ def live_workers(pool_ids: Iterable[UUID | None], now: datetime) -> list[Worker]
 
 
 def served_queues(queues: Sequence[WorkQueue], now: datetime) -> set[UUID]:
-    """Return the queues that were polled recently, or that a live agent serves by name."""
-    named = {
-        queue_id for worker in live_workers((q.work_pool_id for q in queues), now) for queue_id in worker.queue_ids
+    """Return the queues that were polled recently, or that a live agent serves, by name or with its whole pool."""
+    workers = live_workers((queue.work_pool_id for queue in queues), now)
+    named = {queue_id for worker in workers for queue_id in worker.queue_ids}
+    # An agent of a pool stores a new queue only when it claims, which one without a free slot does not.
+    pools = {worker.work_pool_id for worker in workers if worker.serves_pool}
+    return {
+        queue.pk
+        for queue in queues
+        if is_recent(queue.last_polled, now) or str(queue.pk) in named or queue.work_pool_id in pools
     }
-    return {queue.pk for queue in queues if is_recent(queue.last_polled, now) or str(queue.pk) in named}
 
 
 def is_served(queue: WorkQueue, workers: Iterable[Worker], now: datetime) -> bool:
@@ -46,9 +51,7 @@ def is_served(queue: WorkQueue, workers: Iterable[Worker], now: datetime) -> boo
 
 def has_agents(queue: WorkQueue, now: datetime) -> bool:
     """Whether a live agent serves this queue."""
-    return any(
-        str(queue.pk) in worker.queue_ids or worker.serves_pool for worker in live_workers([queue.work_pool_id], now)
-    )
+    return any(_serves(worker, queue) for worker in live_workers([queue.work_pool_id], now))
 
 
 def is_recent(moment: datetime | None, now: datetime) -> bool:
