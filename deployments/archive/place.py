@@ -252,7 +252,8 @@ class Place:
 
     def _write(self, folder: str, name: str, value: Mapping[str, Any]) -> None:
         """Write a file that is either complete or does not exist."""
-        path, part = f"{folder}/{name}", f"{folder}/.{name}.part"
+        # A name of its own: another process may write the same file at the same moment.
+        path, part = f"{folder}/{name}", f"{folder}/.{name}.{secrets.token_hex(4)}.part"
         self.files.pipe_file(part, json.dumps(value, indent=1).encode())
         self._keep([part])
         self.files.mv(part, path)

@@ -3,6 +3,9 @@
 Each batch is independent. An interrupted process leaves files without a manifest, which are never read, or a batch
 whose rows are still in the database: the next process compares that again and deletes the rows. Runs that changed
 meanwhile are archived again, and readers use the newer version.
+
+Several servers may do this at the same time. A manifest is written before the first row of its runs is deleted, and
+`cleared.json` after the last one: so rows of a run are complete unless a batch has it that is not cleared.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -23,6 +26,7 @@ from django.db.models import Model
 
 from deployments.archive.place import ArchiveUnavailable, Batch, Place, place
 from deployments.archive.rows import Column, Writer, add_rows, as_id, columns_of
+from deployments.archive.selectors import query
 from deployments.upkeep.selectors.old_rows import RUNS_AT_ONCE, Ages, AskRuns, old_families
 from deployments.upkeep.services.retention import delete_archived
 from events.models import Event
@@ -74,18 +78,20 @@ def archive_runs(*, older_than: timedelta, now: datetime) -> Archived:
     for batch in target.batches():
         if not batch.is_cleared:
             clear(target, batch, before=before, now=now, deleted=done.deleted)
+    cleared = {batch.folder for batch in target.batches() if batch.is_cleared}
     for found in _batches(before, partial(target.kept, now)):
         # Check again, because gathering a batch takes a while.
         kept = target.kept(now)
         runs = [one for one in found if one not in kept]
         if not runs:
             continue
-        batch = write(target, runs, now=now)
+        if (written := write(target, runs, now=now, cleared=cleared)) is None:
+            continue
         done.batches += 1
-        done.flow_runs += batch.flow_runs
-        done.task_runs += batch.task_runs
-        done.bytes += batch.bytes
-        clear(target, batch, before=before, now=now, deleted=done.deleted)
+        done.flow_runs += written.flow_runs
+        done.task_runs += written.task_runs
+        done.bytes += written.bytes
+        clear(target, written, before=before, now=now, deleted=done.deleted)
     if done.batches:
         logger.info("Archived %s flow runs in %s bytes at %s.", done.flow_runs, done.bytes, target.address)
     return done
@@ -98,12 +104,19 @@ def count_archivable(*, older_than: timedelta, now: datetime) -> int:
 def sparing_restored(ages: Ages, now: datetime) -> Ages:
     """Return the ages with the restored runs: these stay in the database for now, and their result files forever.
 
+    Runs that are being archived are left to the process that does it.
+
     Code that reads these ages raises ArchiveUnavailable if the archive cannot be read.
     """
     if not settings.ORION_ARCHIVE_PATH:
         return ages
     where = place()
-    return replace(ages, kept=partial(where.kept, now), restored=where.restored)
+    return replace(ages, kept=lambda: where.kept(now) | _being_archived(where), restored=where.restored)
+
+
+def _being_archived(where: Place) -> set[UUID]:
+    """Return the runs that a process is moving to the archive, which may leave only a part of their rows for now."""
+    return _runs_in(where, [batch for batch in where.batches() if not batch.is_cleared])
 
 
 def _batches(before: datetime, kept: AskRuns) -> Iterator[list[UUID]]:
@@ -131,12 +144,22 @@ def _day_of(runs: Sequence[UUID]) -> str:
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
-def write(target: Place, runs: Sequence[UUID], *, now: datetime) -> Batch:
-    """Write a batch of runs, with nested ones first, and everything that belongs to them."""
+def write(
+    target: Place, runs: Sequence[UUID], *, now: datetime, cleared: Collection[str] = frozenset()
+) -> Batch | None:
+    """Write a batch of runs, with nested ones first, and everything that belongs to them.
+
+    `cleared` are the folders of the batches that were cleared before. Runs in any other batch are left out, because
+    another process deletes them; None if that has all of them.
+    """
     with tempfile.TemporaryDirectory(prefix="orion-archive-") as folder:
         files = {}
         for name, model, owner in TABLES:
             files[name] = _write_table(Path(folder), name, model, owner, runs)
+        # After the rows were read: if no manifest has the runs even now, nobody had begun to delete them before.
+        if others := _archived_by_others(target, runs, cleared):
+            left = [one for one in runs if one not in others]
+            return write(target, left, now=now, cleared=cleared) if left else None
         times = FlowRun.objects.filter(pk__in=runs).values_list("expected_start_time", "created")
         moments = [expected or created for expected, created in times]
         if not moments:
@@ -149,6 +172,18 @@ def write(target: Place, runs: Sequence[UUID], *, now: datetime) -> Batch:
             "written": now.isoformat(),
         }
         return target.add(day=f"{min(moments).astimezone(UTC):%Y-%m-%d}", files=files, description=description)
+
+
+def _archived_by_others(target: Place, runs: Sequence[UUID], cleared: Collection[str]) -> set[UUID]:
+    """Return those of the runs that a batch has which is not among the cleared ones."""
+    first, last = min(runs), max(runs)
+    batches = [one for one in target.batches() if one.folder not in cleared and one.first <= last and first <= one.last]
+    return _runs_in(target, batches).intersection(runs)
+
+
+def _runs_in(target: Place, batches: Sequence[Batch]) -> set[UUID]:
+    rows = query(target, batches, "flow_runs", "SELECT id FROM {files}", []) if batches else []
+    return {as_id(row["id"]) for row in rows}
 
 
 def _write_table(folder: Path, name: str, model: type[Model], owner: str, runs: Sequence[UUID]) -> tuple[Path, int]:
@@ -222,19 +257,23 @@ def clear(target: Place, batch: Batch, *, before: datetime, now: datetime, delet
     """Compare the batch with its manifest, and delete its runs from the database, except those that changed since.
 
     Whatever the batch says, delete only runs that ended before `before`: other parties may write to the archive, too.
-    Runs that were copied back stay for now.
+    Runs that were copied back stay for now. If runs could not be deleted, because another transaction has locked or
+    started one of them, the batch is not marked as cleared, and the next process compares it again.
     """
     if flaws := target.flaws(batch):
         raise ArchiveUnavailable(f"{flaws[0]} Nothing of it is deleted from the database.")
     kept = {name: _versions(target, batch, name) for name in ("flow_runs", "task_runs", "logs", "artifacts")}
     runs = list(kept["flow_runs"])
+    is_cleared = True
     for begin in range(0, len(runs), RUNS_AT_ONCE):
         same = _unchanged(runs[begin : begin + RUNS_AT_ONCE], kept, before)
         # Check this after the rows were read: a restore writes its note before it inserts rows.
         restored = target.kept(now) if same else frozenset()
         if gone := [one for one in same if one not in restored]:
             delete_archived(gone, now=now, deleted=deleted)
-    target.mark_cleared(batch, now=now)
+            is_cleared = is_cleared and not FlowRun.objects.filter(pk__in=gone).exists()
+    if is_cleared:
+        target.mark_cleared(batch, now=now)
 
 
 def _version_columns(name: str) -> list[str]:
