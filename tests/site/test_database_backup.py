@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,7 @@ def orion_database(home: Path, *words: str, **environment: str) -> subprocess.Co
 def write_flows(database: Path, begun: threading.Event, stop: threading.Event) -> None:
     """A transaction after the other, each of two rows."""
     connection = sqlite3.connect(database, timeout=20, isolation_level=None)
+    connection.execute("PRAGMA synchronous = OFF")
     number = 0
     while not stop.is_set():
         connection.execute("BEGIN IMMEDIATE")
@@ -60,6 +62,9 @@ def write_flows(database: Path, begun: threading.Event, stop: threading.Event) -
 
 
 def test_copy_is_whole_while_others_write(home: Path, tmp_path: Path):
+    with closing(sqlite3.connect(home / "orion.db")) as connection:
+        # More than is copied at once, so that others write in between.
+        connection.execute("CREATE TABLE filler AS SELECT zeroblob(40000000)")
     begun, stop = threading.Event(), threading.Event()
     writer = threading.Thread(target=write_flows, args=(home / "orion.db", begun, stop))
     writer.start()
