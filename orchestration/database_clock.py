@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.db import connection
 from django.utils import timezone
 
+FIRST_TIME, LAST_TIME = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 # How often the database is asked. In between, a monotonic clock measures the time since the last reading.
 ASK_EVERY_SECONDS = 20.0
 
@@ -42,6 +43,16 @@ def current_time() -> datetime:
     if reading is None or time.monotonic() - reading.at > ASK_EVERY_SECONDS:
         reading = _readings[connection.alias] = _read()
     return reading.shown + timedelta(seconds=time.monotonic() - reading.at)
+
+
+def time_before(now: datetime, age: timedelta) -> datetime:
+    """Return the time that long before `now`; the first one that there is, if the age reaches back further."""
+    return now - min(age, now - FIRST_TIME)
+
+
+def time_after(now: datetime, period: timedelta) -> datetime:
+    """Return the time that long after `now`; the last one that there is, if the period reaches beyond it."""
+    return now + min(period, LAST_TIME - now)
 
 
 def _read() -> _Reading:

@@ -22,6 +22,7 @@ from deployments.archive.rows import as_id, as_model
 from deployments.archive.selectors import query
 from deployments.archive.services import TABLES
 from events.models import Event
+from orchestration.database_clock import time_after
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.models import Flow, FlowRun, TaskRun, TaskRunState
 
@@ -40,7 +41,7 @@ def restore_run(run_id: UUID, *, keep: timedelta, now: datetime) -> Counter[str]
     batches.sort(key=lambda batch: batch.written, reverse=True)
     for batch in batches:
         if query(where, [batch], "flow_runs", "SELECT id FROM {files} WHERE id = ?", [run_id]):
-            return _restore(where, batch, _family(where, batch, [run_id]), now + keep, now)
+            return _restore(where, batch, _family(where, batch, [run_id]), time_after(now, keep), now)
     return Counter()
 
 
@@ -58,7 +59,7 @@ def restore_day(day: date, *, keep: timedelta, now: datetime) -> Counter[str]:
     # Restore the newest version of each run first.
     for batch in sorted(batches, key=lambda batch: batch.written, reverse=True):
         runs = [as_id(row["id"]) for row in query(where, [batch], "flow_runs", of_day, [begin, end])]
-        added += _restore(where, batch, _family(where, batch, runs), now + keep, now)
+        added += _restore(where, batch, _family(where, batch, runs), time_after(now, keep), now)
     return added
 
 

@@ -30,6 +30,7 @@ from deployments.archive.selectors import query
 from deployments.upkeep.selectors.old_rows import RUNS_AT_ONCE, Ages, AskRuns, old_families
 from deployments.upkeep.services.retention import delete_archived
 from events.models import Event
+from orchestration.database_clock import time_before
 from orionflow.contract.states import TERMINAL
 from runs.models import Artifact, FlowRun, FlowRunInput, FlowRunState, Log, TaskRun, TaskRunState
 
@@ -74,7 +75,7 @@ def archive_age() -> timedelta | None:
 
 def archive_runs(*, older_than: timedelta, now: datetime) -> Archived:
     """Move runs that ended before then, with all that belongs to them, to the archive. Raises ArchiveUnavailable."""
-    target, done, before = place(), Archived(), now - older_than
+    target, done, before = place(), Archived(), time_before(now, older_than)
     for batch in target.batches():
         if not batch.is_cleared:
             clear(target, batch, before=before, now=now, deleted=done.deleted)
@@ -98,7 +99,9 @@ def archive_runs(*, older_than: timedelta, now: datetime) -> Archived:
 
 
 def count_archivable(*, older_than: timedelta, now: datetime) -> int:
-    return sum(len(family) for family in old_families(before=now - older_than, kept=partial(place().kept, now)))
+    return sum(
+        len(family) for family in old_families(before=time_before(now, older_than), kept=partial(place().kept, now))
+    )
 
 
 def sparing_restored(ages: Ages, now: datetime) -> Ages:

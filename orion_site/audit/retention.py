@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from orchestration.acts import Note
+from orchestration.database_clock import time_before
 from orion_site.audit.acting import RecordedAct, Who
 from orion_site.audit.chain import REMOVAL
 from orion_site.audit.models import Day, Entry
@@ -21,7 +22,7 @@ def remove_days(*, older_than: timedelta, now: datetime) -> int:
     last = Day.objects.last()
     if last is None:
         return 0
-    old = Day.objects.filter(day__lt=(now - older_than).date(), removed=None).exclude(pk=last.pk)
+    old = Day.objects.filter(day__lt=time_before(now, older_than).date(), removed=None).exclude(pk=last.pk)
     return sum(_remove(day, now) for day in list(old))
 
 

@@ -457,6 +457,17 @@ def test_a_restored_run_does_not_take_names_and_keys_that_others_use_now():
     assert FlowRun.objects.get(pk=taken.pk).idempotency_key == "k"
 
 
+def test_periods_may_reach_beyond_all_times():
+    run, period = ended(), timedelta(days=3_000_000)
+    assert count_archivable(older_than=period, now=NOON) == archive_runs(older_than=period, now=NOON).flow_runs == 0
+    archived()
+
+    restore_run(run.pk, keep=period, now=NOON)
+
+    archived(NOON + 1000 * DAY)
+    assert FlowRun.objects.filter(pk=run.pk).exists()
+
+
 def test_runs_that_are_not_archived_or_still_stored_are_not_restored():
     run = ended()
     assert restore_run(run.pk, keep=DAY, now=NOON) == Counter()

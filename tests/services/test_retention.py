@@ -185,6 +185,18 @@ def test_logs_and_events_go_by_their_own_age():
     assert Event.objects.get().occurred == NOON - 13 * DAY
 
 
+@pytest.mark.parametrize("years", [100, 10_000])
+def test_an_age_that_reaches_before_all_times_keeps_rows_and_deletes_those_of_other_ages(years: int):
+    run, age = with_everything_below(ended_run()), timedelta(days=365 * years)
+    record_event("tested", resource={RESOURCE_ID: "test"}, now=OLD)
+    ages = Ages(runs=age, logs=age, events=14 * DAY)
+
+    counted = dict(count_purgeable(ages=ages, now=NOON))
+
+    assert counted == purged(ages=ages) == {"events": 1}
+    assert left() == {run.pk}
+
+
 def test_without_ages_nothing_is_deleted():
     with_everything_below(ended_run())
 

@@ -16,6 +16,7 @@ from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 
 from deployments.models import Backfill, BackfillTime
 from events.models import Event
+from orchestration.database_clock import time_before
 from orionflow.contract.states import TERMINAL, in_order
 from runs.models import (
     UNFINISHED_TYPES,
@@ -73,7 +74,7 @@ def old_rows(*, ages: Ages, now: datetime) -> list[Rows]:
     """
     found: list[Rows] = []
     if ages.runs is not None:
-        found.append(FlowRun.objects.filter(_has_ended(now - ages.runs)))
+        found.append(FlowRun.objects.filter(_has_ended(time_before(now, ages.runs))))
     return found + [rows for rows in rows_by_age(ages, now) if rows.model is not CacheEntry]
 
 
@@ -81,7 +82,7 @@ def count_purgeable(*, ages: Ages, now: datetime) -> Counter[str]:
     """Count the rows that `purge` would delete."""
     found: Counter[str] = Counter()
     if ages.runs is not None:
-        for family in old_families(before=now - ages.runs, kept=ages.kept):
+        for family in old_families(before=time_before(now, ages.runs), kept=ages.kept):
             found[kind_of(FlowRun)] += len(family)
             for rows in (*rows_beside(family), task_runs_of(family, now)):
                 found[kind_of(rows.model)] += _without_old_logs(rows, ages, now).count()
@@ -94,7 +95,7 @@ def _without_old_logs(rows: Rows, ages: Ages, now: datetime) -> Rows:
     """Return the rows without old logs, which are counted by their own age."""
     if rows.model is not Log or ages.logs is None:
         return rows
-    return rows.filter(timestamp__gte=now - ages.logs)
+    return rows.filter(timestamp__gte=time_before(now, ages.logs))
 
 
 def kind_of(model: type[Model]) -> str:
@@ -175,13 +176,13 @@ def rows_by_day(ages: Ages, now: datetime) -> Iterator[OldDays]:
     """Yield the days of logs and events that are older than `ages`, for databases that have them as partitions."""
     # Rows with a time later than their id stay until that time is old enough.
     if ages.logs is not None:
-        before = now - ages.logs
+        before = time_before(now, ages.logs)
         open_only = "" if ages.archived else " WHERE r.state_type = ANY(%s) OR r.id = ANY(%s)"
         of_runs = f"SELECT one.id FROM runs_flowrun r JOIN {{part}} one ON one.flow_run_id = r.id{open_only}"
         params = (before,) if ages.archived else (before, UNFINISHED_TYPES, list(ages.kept()))
         yield OldDays(Log, before, f"SELECT one.id FROM {{part}} one WHERE one.timestamp >= %s UNION {of_runs}", params)
     if ages.events is not None:
-        before = now - ages.events
+        before = time_before(now, ages.events)
         yield OldDays(Event, before, "SELECT one.id FROM {part} one WHERE one.occurred >= %s", (before,))
 
 
@@ -198,21 +199,22 @@ def rows_by_age(ages: Ages, now: datetime, beside_days: Callable[[str], Q] = eve
     """Yield the rows older than `ages` that belong to no run, and logs; `beside_days` limits these and events."""
     yield CacheEntry.objects.filter(expires_at__lt=now)
     if ages.runs is not None:
+        before = time_before(now, ages.runs)
         # The times first, because they are many, and are found by the row of the backfill.
-        ended = Backfill.objects.filter(ended_at__lt=now - ages.runs)
+        ended = Backfill.objects.filter(ended_at__lt=before)
         yield BackfillTime.objects.filter(backfill__in=ended.values("pk"))
         yield ended
-        begun = BulkAction.objects.filter(ended_at__lt=now - ages.runs)
+        begun = BulkAction.objects.filter(ended_at__lt=before)
         if begun.exists():
             yield BulkRun.objects.filter(bulk_action__in=begun.values("pk"))
             yield begun
         failed_lately = Occurrence.objects.filter(problem_id=OuterRef("pk"))
-        yield Problem.objects.filter(~Exists(failed_lately), last_seen__lt=now - ages.runs)
+        yield Problem.objects.filter(~Exists(failed_lately), last_seen__lt=before)
     if ages.logs is not None:
-        old = Log.objects.filter(~Exists(_needed_by(ages)), timestamp__lt=now - ages.logs)
+        old = Log.objects.filter(~Exists(_needed_by(ages)), timestamp__lt=time_before(now, ages.logs))
         yield old.filter(beside_days("runs_log"))
     if ages.events is not None:
-        yield Event.objects.filter(beside_days("events_event"), occurred__lt=now - ages.events)
+        yield Event.objects.filter(beside_days("events_event"), occurred__lt=time_before(now, ages.events))
 
 
 def rows_beside(runs: Sequence[UUID]) -> list[Rows]:

@@ -32,6 +32,7 @@ from deployments.upkeep.selectors.old_rows import (
 )
 from deployments.upkeep.services.partitions import Part, drop, is_crowded, old_days, row_by_row
 from deployments.upkeep.services.result_files import remove_results_of_flow_runs, remove_results_of_task_runs
+from orchestration.database_clock import time_before
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.environments.services import unused_environments
 from runs.flow_runs.services import delete_below_task_runs, delete_flow_runs
@@ -75,12 +76,12 @@ def _steps(
 ) -> Iterator[None]:
     """Delete rows in steps of some thousands, oldest families of runs first."""
     if ages.runs is not None:
-        for family in old_families(before=now - ages.runs, kept=ages.kept):
+        for family in old_families(before=time_before(now, ages.runs), kept=ages.kept):
             _delete_runs(family, now, deleted, pause_seconds, *_removers(ages.restored()))
             yield
         # Their flow run was deleted, so whether it was archived is unknown.
         remove = _keep_results if ages.archived else remove_results_of_task_runs
-        yield from _chunks(left_by_caches(now - ages.runs), deleted, pause_seconds, remove_results=remove)
+        yield from _chunks(left_by_caches(time_before(now, ages.runs)), deleted, pause_seconds, remove_results=remove)
         # Environments are deleted after the last of their runs, and are not counted.
         yield from _chunks(unused_environments(now), Counter(), pause_seconds)
     crowded: list[Part] = []

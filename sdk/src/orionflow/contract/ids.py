@@ -42,8 +42,11 @@ def uuid7() -> UUID:
 
 
 def first_id_at(moment: datetime) -> UUID:
-    """Return the lowest id of this moment: every id of version 7 below it was created earlier."""
-    return UUID(int=int(moment.timestamp() * 1000) << 80)
+    """Return the lowest id of this moment: every id of version 7 below it was created earlier.
+
+    It is 0 for moments before 1970, as no id has an earlier time.
+    """
+    return UUID(int=max(int(moment.timestamp() * 1000), 0) << 80)
 
 
 def _milliseconds_and_fraction(nanoseconds: int) -> int:
