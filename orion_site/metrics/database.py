@@ -74,10 +74,12 @@ class PoolFigures:
     agents: int
     places: int
     used: int
+    # Workers of other clients do not report how many runs they may execute: their pool never counts as full.
+    has_unknown_places: bool = False
 
     @property
     def is_full(self) -> bool:
-        return self.agents > 0 and self.used >= self.places
+        return self.agents > 0 and self.used >= self.places and not self.has_unknown_places
 
 
 @dataclass(slots=True)
@@ -240,11 +242,12 @@ def _pools(workers: Sequence[Worker], holding: Mapping[UUID, tuple[UUID | None, 
     for pool_id, number in holding.values():
         used[pool_id] += number
     agents, places = Counter[UUID](), Counter[UUID]()
+    unknown = {worker.work_pool_id for worker in workers if worker.concurrency is None}
     for worker in workers:
         agents[worker.work_pool_id] += 1
         places[worker.work_pool_id] += worker.concurrency or 0
     for pool in WorkPool.objects.only("id", "name").order_by("name")[:MOST_QUEUES]:
-        yield PoolFigures(pool.name, agents[pool.pk], places[pool.pk], used[pool.pk])
+        yield PoolFigures(pool.name, agents[pool.pk], places[pool.pk], used[pool.pk], pool.pk in unknown)
 
 
 def _runs() -> dict[tuple[str, str], int]:

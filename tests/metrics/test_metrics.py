@@ -15,7 +15,8 @@ from django.utils import timezone
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from deployments.models import WorkQueue
+from deployments.dispatch.services.agents import record_worker_heartbeat
+from deployments.models import WorkPool, WorkQueue
 from deployments.upkeep import current_settings
 from orchestration.measured import Distribution
 from orion_site.accounts.users import create_group, create_user, set_groups
@@ -73,6 +74,21 @@ def test_waiting_runs_are_counted_by_what_keeps_them(read: Callable[..., float |
 
     assert read("orion_waiting_runs", reason="no_agent") == 2
     assert read("orion_waiting_runs", reason="queue_paused") == 1
+
+
+@pytest.mark.parametrize(("is_orions", "reason"), [(True, "agents_full"), (False, "starting")])
+def test_only_agents_that_report_their_slots_are_full(read: Callable[..., float | None], is_orions: bool, reason: str):
+    now = timezone.now()
+    queue = make_queue("gpu", last_polled=now)
+    make_flow_run("RUNNING", work_queue_id=queue.pk)
+    make_waiting(queue)
+
+    if is_orions:
+        make_agent(queues=("gpu",), now=now, concurrency=1)
+    else:
+        record_worker_heartbeat(pool_name=WorkPool.DEFAULT_NAME, name="process", interval_seconds=30, now=now)
+
+    assert read("orion_waiting_runs", reason=reason) == 1
 
 
 def test_runs_of_the_future_do_not_wait(read: Callable[..., float | None]):
