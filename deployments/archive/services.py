@@ -22,12 +22,12 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Model
+from django.db.models import Min, Model
 
 from deployments.archive.place import ArchiveUnavailable, Batch, Place, place
 from deployments.archive.rows import Column, Writer, add_rows, as_id, columns_of
 from deployments.archive.selectors import query
-from deployments.upkeep.selectors.old_rows import RUNS_AT_ONCE, Ages, AskRuns, old_families
+from deployments.upkeep.selectors.old_rows import RUNS_AT_ONCE, Ages, AskRuns, in_parts, old_families
 from deployments.upkeep.services.retention import delete_archived
 from events.models import Event
 from orchestration.database_clock import time_before
@@ -128,7 +128,7 @@ def _batches(before: datetime, kept: AskRuns) -> Iterator[list[UUID]]:
     tasks, day = 0, None
     for family in old_families(before=before, kept=kept):
         of_family = _day_of(family)
-        more = TaskRun.objects.filter(flow_run__in=family).count()
+        more = sum(TaskRun.objects.filter(flow_run__in=part).count() for part in in_parts(family))
         is_full = len(batch) + len(family) > FLOW_RUNS_PER_BATCH or tasks + more > TASK_RUNS_PER_BATCH
         if batch and (is_full or of_family != day):
             yield batch
@@ -139,8 +139,8 @@ def _batches(before: datetime, kept: AskRuns) -> Iterator[list[UUID]]:
 
 
 def _day_of(runs: Sequence[UUID]) -> str:
-    times = FlowRun.objects.filter(pk__in=runs, expected_start_time__isnull=False).order_by("expected_start_time")
-    first = times.values_list("expected_start_time", flat=True).first()
+    found = (FlowRun.objects.filter(pk__in=part).aggregate(first=Min("expected_start_time")) for part in in_parts(runs))
+    first = min((one["first"] for one in found if one["first"]), default=None)
     return f"{first:%Y-%m-%d}" if first else "undated"
 
 
@@ -163,7 +163,8 @@ def write(
         if others := _archived_by_others(target, runs, cleared):
             left = [one for one in runs if one not in others]
             return write(target, left, now=now, cleared=cleared) if left else None
-        times = FlowRun.objects.filter(pk__in=runs).values_list("expected_start_time", "created")
+        rows = (FlowRun.objects.filter(pk__in=part) for part in in_parts(runs))
+        times = (row for some in rows for row in some.values_list("expected_start_time", "created"))
         moments = [expected or created for expected, created in times]
         if not moments:
             raise ArchiveUnavailable("The runs went while they were archived; nothing was deleted.")

@@ -16,7 +16,7 @@ from unittest import mock
 from uuid import uuid4
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from django.test import override_settings
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,6 +36,7 @@ from runs.models import Artifact, FlowRun, FlowRunState, Log, TaskRun, TaskRunSt
 from runs.states.selectors import states_of_task_run, unfolded
 from tests.factories import NOON, make_artifact, make_flow, make_flow_run, make_log, make_state, make_task_run
 from tests.rounds import examples
+from tests.services.test_retention import noting_values
 
 pytestmark = pytest.mark.django_db
 
@@ -274,6 +275,22 @@ def test_many_runs_are_several_batches_of_one_day_each(monkeypatch):
     assert done.flow_runs == 6
     assert [batch.day for batch in place().batches()] == ["2025-12-15"] + ["2025-12-16"] * (done.batches - 1)
     assert {one.id for one in archived_runs(Wanted(), limit=10)} == {one.pk for one in [*runs, yesterday]}
+
+
+def test_a_family_of_any_size_is_moved_together(monkeypatch):
+    for name in ("selectors.old_rows.RUNS_AT_ONCE", "services.retention.CHUNK"):
+        monkeypatch.setattr(f"deployments.upkeep.{name}", 3)
+    for name in ("RUNS_AT_ONCE", "IDS_AT_ONCE"):
+        monkeypatch.setattr(services, name, 3)
+    outer = ended(tasks=20)
+    for task in TaskRun.objects.filter(flow_run=outer):
+        ended(tasks=0, parent_task_run_id=task.pk)
+
+    with connection.execute_wrapper(noting_values(numbers := [])):
+        done = archived()
+
+    assert (done.batches, done.flow_runs, FlowRun.objects.count()) == (1, 21, 0)
+    assert max(numbers) < 20
 
 
 def test_any_file_system_will_do(settings):

@@ -226,6 +226,30 @@ def test_no_transaction_deletes_more_than_a_chunk():
     assert left() == {FlowRun.objects.get().pk}
 
 
+@pytest.mark.usefixtures("small_chunks")
+def test_no_statement_names_all_runs_of_a_large_family():
+    outer = make_flow_run("RUNNING", now=OLD)
+    for nested in [nested_in(outer) for _ in range(10)]:
+        nested_in(nested)
+    propose_flow_run_state(run_id=outer.pk, proposed=make_state("COMPLETED"), now=OLD)
+
+    with connection.execute_wrapper(noting_values(numbers := [])):
+        counted, gone = dict(count_purgeable(ages=AGES, now=NOON)), purged()
+
+    assert counted == gone == {"flow runs": 21, "task runs": 20}
+    assert max(numbers) < 20
+
+
+def noting_values(numbers: list[int]):
+    """Note how many values each statement has."""
+
+    def note(execute, sql, params, many, context):
+        numbers.append(len(params or ()))
+        return execute(sql, params, many, context)
+
+    return note
+
+
 def _noting_sizes(sizes: list[int]):
     def note(execute, sql, params, many, context):
         result = execute(sql, params, many, context)

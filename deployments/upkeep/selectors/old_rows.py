@@ -84,7 +84,7 @@ def count_purgeable(*, ages: Ages, now: datetime) -> Counter[str]:
     if ages.runs is not None:
         for family in old_families(before=time_before(now, ages.runs), kept=ages.kept):
             found[kind_of(FlowRun)] += len(family)
-            for rows in (*rows_beside(family), task_runs_of(family, now)):
+            for rows in (rows for runs in in_parts(family) for rows in (*rows_beside(runs), task_runs_of(runs, now))):
                 found[kind_of(rows.model)] += _without_old_logs(rows, ages, now).count()
     for rows in rows_by_age(ages, now):
         found[kind_of(rows.model)] += rows.count()
@@ -103,7 +103,7 @@ def kind_of(model: type[Model]) -> str:
 
 
 def old_families(*, before: datetime, kept: AskRuns = _no_runs) -> Iterator[list[UUID]]:
-    """Yield runs that ended before then, some at a time, each after all runs that are nested in it.
+    """Yield runs that ended before then, some whole families at a time, each run after all that are nested in it.
 
     A run is left out with its whole family if a run nested in it is open, has ended later, or is kept.
     """
@@ -111,8 +111,19 @@ def old_families(*, before: datetime, kept: AskRuns = _no_runs) -> Iterator[list
     after: tuple[datetime, UUID] | None = None
     while page := list(_page(ended, after)):
         after = page[-1][:2]
-        if family := _with_nested(_roots_of(page), before, kept):
-            yield family
+        some: list[UUID] = []
+        for family in _with_nested(_roots_of(page), before, kept):
+            if some and len(some) + len(family) > RUNS_AT_ONCE:
+                yield some
+                some = []
+            some += family
+        if some:
+            yield some
+
+
+def in_parts(runs: Sequence[UUID]) -> Iterator[Sequence[UUID]]:
+    """Yield as many runs at a time as a statement may name: a family can have any number."""
+    return (runs[start : start + RUNS_AT_ONCE] for start in range(0, len(runs), RUNS_AT_ONCE))
 
 
 def _roots_of(page: Sequence[tuple[datetime, UUID, UUID | None]]) -> list[UUID]:
@@ -137,13 +148,12 @@ def _page(ended: QuerySet[FlowRun, Any], after: tuple[datetime, UUID] | None) ->
     return in_order[:RUNS_AT_ONCE]
 
 
-def _with_nested(roots: Sequence[UUID], before: datetime, kept: AskRuns) -> list[UUID]:
+def _with_nested(roots: Sequence[UUID], before: datetime, kept: AskRuns) -> Iterator[list[UUID]]:
     families = {root: [root] for root in roots}
     root_of = {root: root for root in roots}
     level = list(roots)
     while level:
-        nested = FlowRun.objects.filter(parent_task_run__flow_run__in=level)
-        children = nested.values_list("pk", "parent_task_run__flow_run_id", "state_type", "state_timestamp")
+        children = [child for part in in_parts(level) for child in _nested_in(part)]
         level = []
         for run_id, parent_id, state_type, since in children:
             root = root_of[run_id] = root_of[parent_id]
@@ -154,8 +164,12 @@ def _with_nested(roots: Sequence[UUID], before: datetime, kept: AskRuns) -> list
                 families.pop(root, None)
     # Check this after the rows were read: a restore writes its note before it inserts rows.
     stay = kept() if families else frozenset()
-    whole = [family for family in families.values() if stay.isdisjoint(family)]
-    return [run_id for family in whole for run_id in reversed(family)]
+    return (family[::-1] for family in families.values() if stay.isdisjoint(family))
+
+
+def _nested_in(runs: Sequence[UUID]) -> Rows:
+    nested = FlowRun.objects.filter(parent_task_run__flow_run__in=runs)
+    return nested.values_list("pk", "parent_task_run__flow_run_id", "state_type", "state_timestamp")
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from deployments.upkeep.selectors.old_rows import (
     OldDays,
     Rows,
     every_row,
+    in_parts,
     kind_of,
     left_by_caches,
     old_families,
@@ -77,8 +78,10 @@ def _steps(
     """Delete rows in steps of some thousands, oldest families of runs first."""
     if ages.runs is not None:
         for family in old_families(before=time_before(now, ages.runs), kept=ages.kept):
-            _delete_runs(family, now, deleted, pause_seconds, *_removers(ages.restored()))
-            yield
+            removers = _removers(ages.restored())
+            for runs in in_parts(family):
+                _delete_runs(runs, now, deleted, pause_seconds, *removers)
+                yield
         # Their flow run was deleted, so whether it was archived is unknown.
         remove = _keep_results if ages.archived else remove_results_of_task_runs
         yield from _chunks(left_by_caches(time_before(now, ages.runs)), deleted, pause_seconds, remove_results=remove)
