@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from orionflow.agent.active_runs import ActiveRuns
 from orionflow.agent.agent_client import AgentClient, AgentOptions
 from orionflow.agent.claiming import Claims, RunStarter, Slots
-from orionflow.contract.agents import RegisteredAgent
+from orionflow.contract.agents import MOST_RUNS, ClaimRequest, Heartbeat, OrdersRequest, RegisteredAgent
 from orionflow.contract.ids import uuid7
 from orionflow.settings import override_settings
 from tests.agents.running import eventually
-from tests.sdk_client.scripted_server import ScriptedServer, answer
+from tests.sdk_client.scripted_server import Fault, ScriptedServer, Seen, answer
 
 
 class Ready:
@@ -24,6 +25,46 @@ class Ready:
 
     def is_ready(self, patience: float) -> bool:
         return True
+
+
+def test_an_agent_with_more_slots_than_a_request_may_name_claims_and_keeps_runs(tmp_path: Path):
+    server = ScriptedServer()
+    server.fault_of = judged_by_the_contract
+    options = AgentOptions(home=tmp_path, concurrency=2500)
+    with override_settings(api_url=server.url):
+        api = AgentClient(options, "agent")
+    api.registration = RegisteredAgent(id=uuid7(), lease_seconds=60, heartbeat_seconds=60, poll_seconds=60)
+    active, slots = ActiveRuns(), Slots(options.concurrency)
+    starter = RunStarter(options, api, active, Ready(), tmp_path, lambda end: None)  # type: ignore[arg-type]
+    claims = Claims(api, active, slots, starter, once=True)
+    runs = [(uuid7(), 1) for _ in range(options.concurrency)]
+
+    claims.start()
+    eventually(lambda: claims.is_idle)
+    reply = api.heartbeat(runs, draining=False)
+
+    assert {seen.body["limit"] for seen in server.requests if seen.path.endswith("/claim")} == {MOST_RUNS}
+    assert [one.id for one in reply.orders] == [one for one, _ in runs]
+    assert api.await_commands(runs, seconds=0).orders == []
+    slots.close()
+    claims.wake()
+    server.stop()
+
+
+def judged_by_the_contract(seen: Seen) -> Fault:
+    """Answer a request of an agent that the API would accept."""
+    try:
+        match seen.path.rpartition("/")[2]:
+            case "claim":
+                ClaimRequest.model_validate(seen.body)
+                return answer(200, [])
+            case "heartbeat":
+                orders = [{"id": str(one.id), "order": "ok"} for one in Heartbeat.model_validate(seen.body).runs]
+                return answer(200, {"lease_seconds": 60, "orders": orders})
+        OrdersRequest.model_validate(seen.body)
+    except ValidationError:
+        return answer(422)
+    return answer(200, {"orders": []})
 
 
 @pytest.mark.parametrize("finds", [[], None], ids=["the run is taken", "the API fails"])

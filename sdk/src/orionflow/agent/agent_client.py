@@ -18,7 +18,7 @@ from orionflow.calls import agents as calls
 from orionflow.calls.work import WORK_POOLS
 from orionflow.client import OrionClient
 from orionflow.client.transport import Patience, may_pass
-from orionflow.contract.agents import ClaimedRun, HeartbeatReply, Orders, RegisteredAgent
+from orionflow.contract.agents import MOST_RUNS, ClaimedRun, HeartbeatReply, Orders, RegisteredAgent
 from orionflow.contract.work import WorkPool
 from orionflow.errors import ApiError, Conflict, NotFound
 from orionflow.logging import agent_logger
@@ -124,10 +124,19 @@ class AgentClient:
         return self._claims.send(calls.claim_runs(self.agent_id, self.session_id, limit=limit, flow_run_id=flow_run_id))
 
     def heartbeat(self, runs: list[tuple[UUID, int]], *, draining: bool) -> HeartbeatReply:
-        return self._heartbeats.send(calls.send_heartbeat(self.agent_id, self.session_id, runs, draining=draining))
+        """Send as many heartbeats as it takes for these runs, at least one. Return the last answer, with all orders."""
+        orders = []
+        for start in range(0, max(len(runs), 1), MOST_RUNS):
+            part = runs[start : start + MOST_RUNS]
+            call = calls.send_heartbeat(self.agent_id, self.session_id, part, draining=draining)
+            reply = self._heartbeats.send(call)
+            orders += reply.orders
+        return reply.model_copy(update={"orders": orders})
 
     def await_commands(self, runs: list[tuple[UUID, int]], *, seconds: float) -> Orders:
-        return self._commands.send(calls.await_orders(self.agent_id, self.session_id, runs, seconds=seconds))
+        # Heartbeats bring the orders for the others.
+        some = runs[:MOST_RUNS]
+        return self._commands.send(calls.await_orders(self.agent_id, self.session_id, some, seconds=seconds))
 
     def ended(self, flow_run_id: UUID, epoch: int, **how: Any) -> Any:
         return self.client.send(calls.report_ended(self.agent_id, self.session_id, flow_run_id, epoch, **how))

@@ -18,7 +18,7 @@ from orionflow.agent.heartbeats import trusted_until
 from orionflow.agent.infrastructure import End, Infrastructure, Survivor
 from orionflow.agent.launching import LauncherGone, without_key
 from orionflow.agent.outage_log import OutageLog
-from orionflow.contract.agents import ClaimedRun, hint_queue
+from orionflow.contract.agents import MOST_RUNS, ClaimedRun, hint_queue
 from orionflow.errors import ApiError
 from orionflow.logging import agent_logger
 from orionflow.settings import current_settings
@@ -141,9 +141,11 @@ class Claims:
         """Claim runs for slots that were taken, and give back the remaining slots. Return the number of runs."""
         # Before the request, as a run may become due, and its lease begins, while the API answers.
         began = time.monotonic()
-        claimed = self._ask(taken, flow_run_id)
+        # The API gives out no more runs at once.
+        limit = min(taken, MOST_RUNS)
+        claimed = self._ask(limit, flow_run_id)
         # An outage, or one run that another agent has, says nothing about what else is due.
-        if flow_run_id is None and len(claimed) < taken and not self._outage.is_on:
+        if flow_run_id is None and len(claimed) < limit and not self._outage.is_on:
             self._nothing_due_at = began
         if len(claimed) < taken:
             self._give_back(taken - len(claimed))
