@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import re
 from html import unescape
+from types import ModuleType
 
 import pytest
 from django.test import Client
 
+from orion_site.home import open_runs, pages, rates, stuck
+from runs.pages import list_files
+from runs.pages.selectors import failures
+from runs.why.selectors import waiting as waits
 from tests.web.rows import make_flow, make_run
 from tests.web.test_home_page import ago, failed, listed, make_queue, make_worker, needs, waiting
 
+# Each module has the bound under its own name. One that is imported first while a test lowers it would keep it.
+ACTIVE, WAITING, FAILED = (open_runs, rates, stuck), (waits, pages), (failures, list_files)
+
+
+def lower(monkeypatch: pytest.MonkeyPatch, *modules: ModuleType) -> None:
+    for module in modules:
+        monkeypatch.setattr(module, "LOOKED_AT", 2)
+
 
 def test_waiting_runs_beyond_the_bound_have_a_plus(browser: Client, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("runs.why.selectors.waiting.LOOKED_AT", 2)
+    lower(monkeypatch, *WAITING)
     queue = make_queue()
     for number in range(3):
         waiting(f"waits-{number}", work_queue_id=queue.pk)
@@ -26,8 +39,7 @@ def test_waiting_runs_beyond_the_bound_have_a_plus(browser: Client, monkeypatch:
 
 
 def test_active_runs_beyond_the_bound_have_a_plus(browser: Client, monkeypatch: pytest.MonkeyPatch):
-    for module in ("open_runs", "rates", "stuck"):
-        monkeypatch.setattr(f"orion_site.home.{module}.LOOKED_AT", 2)
+    lower(monkeypatch, *ACTIVE)
     for number in range(4):
         make_run(f"paused-{number}", state="PAUSED", at=ago(minutes=1))
 
@@ -38,10 +50,7 @@ def test_active_runs_beyond_the_bound_have_a_plus(browser: Client, monkeypatch: 
 
 
 def test_tags_choose_among_all_runs(browser: Client, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("runs.why.selectors.waiting.LOOKED_AT", 2)
-    monkeypatch.setattr("runs.pages.selectors.failures.LOOKED_AT", 2)
-    for module in ("open_runs", "rates", "stuck"):
-        monkeypatch.setattr(f"orion_site.home.{module}.LOOKED_AT", 2)
+    lower(monkeypatch, *ACTIVE, *WAITING, *FAILED)
     for tags, minutes in ((["test"], 8), (["test"], 7), (["test"], 6), (["prod"], 5)):
         name = f"{tags[0]}-{minutes}"
         waiting(name, minutes=minutes, tags=tags)
