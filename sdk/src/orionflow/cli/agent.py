@@ -83,7 +83,9 @@ def read_bytes(text: str) -> int:
     help="Run at most this many at once.",
 )  # fmt: skip
 @click.option("--broker", metavar="URL", help="The broker for hints; default: ORION_BROKER_URL. Optional.")
-@click.option("--name", metavar="NAME", help="How the agent is named; default: the name of the machine.")
+@click.option(
+    "--name", metavar="NAME", help="How the agent is named; default: its machine and home, such as machine-1a2b3c."
+)
 @click.option(
     "--drain-timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="SECONDS",
     help="How long runs may continue when the agent is asked to end.",

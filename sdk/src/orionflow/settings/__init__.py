@@ -146,7 +146,7 @@ class Settings:
     task_default_retries: int = setting(0, read_count, "Retries of tasks that do not set them.")
     task_default_retry_delay_seconds: float = setting(0.0, read_seconds, "Delay before a retry of a task.")
     task_runner_threads: int | None = setting(
-        None, read_positive, "Threads of the default task runner; unset: the default of ThreadPoolExecutor."
+        None, read_positive, "The most threads of the default task runner. Unset: 64."
     )
 
     storage_timeout_seconds: float = setting(
@@ -326,7 +326,8 @@ They hold for flows, for the command line and for agents.
 A value is taken from the first place that has one: a flag of the command, the environment, `orion.toml` or the table
 `[tool.orion]` of `pyproject.toml` in the working directory or above it, the active profile in `~/.orion/profiles.toml`,
 the default. In files the names are written in lower case without the prefix, nested or not: `api_url = "…"` and
-`[api]` `url = "…"` are the same. `orion config view --show-origin` tells where each value comes from.
+`[api]` `url = "…"` are the same. An empty value, `none` and `null` mean the default. `orion config view --show-origin`
+tells where each value comes from.
 
 | Variable | Default | Meaning |
 |---|---|---|
