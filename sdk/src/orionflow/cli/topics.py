@@ -26,10 +26,12 @@ A query is a list of terms; a run must fit all of them. It stands with `ls` and 
   otter                    a bare word: the name contains it
   tag:nightly              has the tag; several terms: has all of them
   since:-24h  until:today  by (expected) start: -90s, -15m, -2h, -7d, today, yesterday, 2026-11-21T09:00
+  deployment:prod          the deployment's name
   id:0198f3…               the whole id
   is:top  is:subflow       called directly, or by another flow
   task:extract-0           has a task run with this name             (flow runs)
   queue:default  version:1 the work queue; the flow's version        (flow runs)
+  problem:17c27199         failed by this cause; the first characters of its id will do  (flow runs)
   run:brave-otter          the flow run                              (task runs)
 
 Example: orion fr ls "state:failed flow:etl since:-24h\""""
