@@ -1,4 +1,4 @@
-"""The alert rules and the Grafana dashboard of `deploy/`: every figure and label in them is there at /metrics."""
+"""The alert rules and the dashboard of `deploy/`, and the guide: every figure and label in them is at /metrics."""
 
 from __future__ import annotations
 
@@ -27,9 +27,11 @@ from orionflow.cli.root import root
 from tests.factories import make_flow_run, make_log
 from tests.services.dispatching import make_agent, make_queue
 
-DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "deploy"
 RULES = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())["groups"][0]["rules"]
 DASHBOARD = json.loads((DEPLOY / "grafana" / "orion.json").read_text())
+GUIDE = (ROOT / "docs" / "howto" / "observability.md").read_text()
 NAME = r"(?<![\w$])(?:orion|process)_[a-z0-9_]+"
 # Those of one database are not there on the other one, and those of Prometheus are its own.
 OF_ONE_DATABASE = {"sqlite": ("orion_database_pool_", "orion_database_connections"), "postgresql": ("orion_sqlite_",)}
@@ -85,6 +87,13 @@ def test_every_figure_and_label_exists(shown: Mapping[str, set[str]], where: str
     if names:
         known = OF_PROMETHEUS.union(*(shown[one] for one in names))
         assert (by | asked) - known == set()
+
+
+def test_every_figure_of_the_guide_exists(shown: Mapping[str, set[str]]):
+    named = {one for one in re.findall(NAME, GUIDE) if not one.startswith(OF_ONE_DATABASE[connection.vendor])}
+
+    # The guide names histograms as a whole; their lines are sums, counts and buckets.
+    assert {one for one in named if one not in shown and f"{one}_count" not in shown} == set()
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
