@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -66,6 +66,18 @@ def test_calendar_file_is_read(tmp_path):
     assert schedules_of(ics=file)[0]["schedule"]["ics"].startswith("BEGIN:VCALENDAR")
 
 
+@pytest.mark.parametrize("name", ["ics", "ics_file"])
+def test_an_entry_of_a_file_names_the_file_of_a_calendar(tmp_path, monkeypatch, name):
+    (tmp_path / "plan.ics").write_text(ICS)
+    monkeypatch.chdir(tmp_path)
+
+    found = as_wire({name: "plan.ics", "timezone": "Europe/Berlin", "ends": "2026-12-31T18:00:00+00:00"})
+
+    assert found["schedule"]["ics"].startswith("BEGIN:VCALENDAR")
+    assert found["ends_at"] == "2026-12-31T18:00:00+00:00"
+    assert as_wire({"ics": ICS})["schedule"] == {"ics": ICS}
+
+
 @pytest.mark.parametrize(
     ("written", "wire"),
     [
@@ -102,6 +114,9 @@ def test_names_of_other_tools_are_understood():
         (lambda: as_wire({"cron": "x", "interval": 3}), "one of cron"),
         (lambda: as_wire({"cron": "x", "colour": 3}), "colour"),
         (lambda: as_wire(3), "is not a schedule"),  # type: ignore[arg-type]
+        (lambda: as_wire({"cron": "x", "ends": date(2026, 12, 31)}), "no time zone"),
+        (lambda: as_wire({"cron": "x", "ends": "soon"}), "'soon' is not a moment"),
+        (lambda: as_wire({"ics": "/nowhere.ics"}), "cannot be read"),
         (lambda: ICalendar.from_file("/nowhere.ics"), "cannot be read"),
         (lambda: ICalendar.from_file(__file__), "not an iCalendar file"),
     ],

@@ -272,10 +272,11 @@ def _of_mapping(written: dict[str, Any]) -> dict[str, Any]:
     if len(kinds) != 1:
         raise UsageError(f"A schedule has one of {', '.join(KINDS)} or ics_file; this one has {sorted(written)}.")
     value = written.pop(kinds[0])
+    options = _moments(written)
     try:
-        if kinds[0] == "ics_file":
-            return ICalendar.from_file(value, **written).to_wire()
-        whole = KINDS[kinds[0]](value, **_moments(written))  # type: ignore[call-arg]
+        if kinds[0] == "ics_file" or (kinds[0] == "ics" and not _is_calendar(value)):
+            return ICalendar.from_file(value, **options).to_wire()
+        whole = KINDS[kinds[0]](value, **options)  # type: ignore[call-arg]
     except TypeError as error:
         raise UsageError(f"A schedule does not take this: {error}.") from None
     return whole.to_wire()
@@ -292,13 +293,22 @@ def _renamed(written: dict[str, Any]) -> dict[str, Any]:
     return written
 
 
+def _is_calendar(value: Any) -> bool:
+    """Whether `ics` is the text of a calendar, as in the API; files and programs name a file by it."""
+    return isinstance(value, str) and ("\n" in value or value.lstrip().upper().startswith("BEGIN:VCALENDAR"))
+
+
 def _moments(written: dict[str, Any]) -> dict[str, Any]:
-    moments = {
-        name: datetime.fromisoformat(value)
-        for name in ("anchor_date", "ends")
-        if isinstance(value := written.get(name), str)
-    }
-    return {**written, **moments}
+    given = {name: written[name] for name in ("anchor_date", "ends") if written.get(name) is not None}
+    return {**written, **{name: _moment(value, name) for name, value in given.items()}}
+
+
+def _moment(value: Any, name: str) -> datetime:
+    """Return a moment as JSON and YAML write it. YAML reads a day without a time as a date."""
+    try:
+        return value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    except ValueError:
+        raise UsageError(f"{name}={value!r} is not a moment; write it like 2026-12-31T18:00:00+01:00.") from None
 
 
 def seconds_of(period: Period) -> float:
@@ -324,5 +334,6 @@ def _each(value: Any) -> list[Any]:
 
 def _aware(moment: datetime, what: str) -> datetime:
     if moment.tzinfo is None:
-        raise UsageError(f"{what}={moment} has no time zone; write datetime(…, tzinfo=UTC) or of another zone.")
+        example = "write it like 2026-12-31T18:00:00+01:00, or in Python datetime(…, tzinfo=UTC)"
+        raise UsageError(f"{what}={moment} has no time zone; {example}.")
     return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
