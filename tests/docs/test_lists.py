@@ -13,8 +13,10 @@ from orion_site.operators.commands import Command
 from orion_site.operators.groups import GROUPS, NAMES
 from orion_site.search.finding import PAGES
 from orionflow.cli.query import flow_filters, flow_run_filters, task_run_filters
+from orionflow.cli.schedules import SCHEDULE_PARAMS
+from orionflow.cli.terminal import current_terminal
 from orionflow.cli.times import make_clock
-from orionflow.cli.topics import FILTERS
+from orionflow.cli.topics import FILTERS, TOPICS
 from runs.pages import query_box
 from runs.pages.saved_views import BUILT_IN
 from tests.homes import ROOT
@@ -53,6 +55,16 @@ def test_every_term_of_commands_is_in_their_help_and_in_the_reference(read):
 
     assert "state" in keys
     assert [one for one in keys if f"{one}:" not in FILTERS or f"`{one}:" not in COMMAND_LINE] == []
+
+
+def test_every_option_of_schedules_is_in_their_topic():
+    topic = TOPICS["schedules"](current_terminal())
+
+    options = {"/".join([*one.opts, *one.secondary_opts]): {*one.opts, *one.secondary_opts} for one in SCHEDULE_PARAMS}
+
+    assert [
+        name for name, ways in options.items() if not any(re.search(rf"{one}(?![\w-])", topic) for one in ways)
+    ] == []
 
 
 def test_lists_and_commands_that_the_page_about_the_admin_names_exist():

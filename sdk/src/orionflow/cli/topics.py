@@ -31,7 +31,7 @@ A query is a list of terms; a run must fit all of them. It stands with `ls` and 
   is:top  is:subflow       called directly, or by another flow
   task:extract-0           has a task run with this name             (flow runs)
   queue:default  version:1 the work queue; the flow's version        (flow runs)
-  problem:17c27199         failed by this cause; the first characters of its id will do  (flow runs)
+  problem:17c27199         the problem, by the first signs of its id (flow runs)
   run:brave-otter          the flow run                              (task runs)
 
 Example: orion fr ls "state:failed flow:etl since:-24h\""""
@@ -59,9 +59,10 @@ DEPLOY_FILES = """\
       tags: [nightly]
       work_queue: default             or work_pool: {name: …, work_queue_name: …, job_variables: {…}}
       schedules:
-        - cron: "0 6 * * 1-5"         or interval: 900; all kinds: orion help schedules
+        - cron: "0 6 * * 1-5"         or interval: 900, rrule: FREQ=…, ics: plan.ics
           timezone: Europe/Berlin
-          parameters: {limit: 1}      also active, ends, max_runs, misfire (all, latest, none), calendars
+          parameters: {limit: 1}      also active, ends, max_runs, max_active_runs, calendars, spread,
+                                      misfire (all, latest, none), misfire_window
       OPTIONS
       pull:                           how agents fetch the code; without it they need this folder
         - orionflow.storage.git_clone: {repository: https://…, branch: main}
@@ -73,12 +74,15 @@ Wherever a schedule is written:
 
 {kinds}
   --timezone Europe/Berlin  the zone in which the times are meant; UTC unless said
+  --day-and                 cron: day of month and day of week must both fit; one is enough unless said
+  --spread 10m              later by up to this, always by the same delay for one deployment
 
   --ends, --max-runs        when it ends
   --catchup all|latest|none what becomes of times that were missed; --catchup-window forgets older ones
   --exclude holidays        nothing during the events of this calendar (orion calendar)
 
-A local time that the clocks skip is taken after the gap; one that comes twice is taken once.
+A time of day that clocks skip is taken after the gap; one that comes twice is taken once. A schedule that repeats every
+hour or more often also runs in an hour that comes twice.
 `orion deployment schedule preview` shows what a schedule comes to."""
 
 
