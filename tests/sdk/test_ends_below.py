@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from django.core.signals import request_started
 
-from orionflow import flow, runtime, task
+from orionflow import flow, get_run_context, runtime, task
 from orionflow.client import OrionClient
+from orionflow.engine.children import abandon_children
+from orionflow.engine.interruption import Reason
 from orionflow.states import Cancelling
 from orionflow.testing import Isolated, flow_run_of, flow_runs, isolated, states_of, task_runs_of
 
@@ -271,3 +273,101 @@ def test_coroutine_where_a_value_is_at_hand_is_explained(orion: Isolated):
         outer()
 
     assert "call it without asyncio.run" in "".join(caught.value.__notes__)
+
+
+@pytest.mark.parametrize("kind", ["flow", "task", "submitted task"])
+def test_run_that_is_given_up_while_its_hook_goes_on_keeps_the_end_that_it_reported(orion: Isolated, kind: str):
+    around: list[Any] = []
+
+    def give_up(*_: Any) -> None:
+        abandon_children(around[0], Reason("It was given up.", is_cancel=True))
+
+    @flow(on_completion=[give_up])
+    def nested() -> None: ...
+
+    @task(on_completion=[give_up])
+    def step() -> None: ...
+
+    @flow
+    def outer() -> None:
+        around.append(get_run_context())
+        if kind == "submitted task":
+            around.append(step.submit().wait())
+        else:
+            (nested if kind == "flow" else step)()
+
+    outer_state = outer(return_state=True)
+
+    runs = flow_runs("nested") if kind == "flow" else task_runs_of(outer_state)
+    assert [states_of(run) for run in runs] == [["Pending", "Running", "Completed"]]
+    assert all(state.is_completed() for state in around[1:])
+
+
+def at_its_next_request(run_ids: list[str], act: Callable[[], Any]) -> Callable[..., None]:
+    """Call a function when the next state of the run with this id is on its way to the API."""
+
+    def receive(environ: dict[str, Any], **_: Any) -> None:
+        path = environ["PATH_INFO"]
+        if run_ids and run_ids[0] in path and path.endswith("/set_state"):
+            run_ids.clear()
+            act()
+
+    request_started.connect(receive)
+    return receive
+
+
+def test_run_that_is_given_up_while_it_reports_its_end_ends_once(orion: Isolated):
+    around: list[Any] = []
+    nested_ids: list[str] = []
+
+    @flow
+    def nested() -> None:
+        nested_ids.append(str(runtime.flow_run.id))
+
+    @flow
+    def outer() -> None:
+        around.append(get_run_context())
+        nested()
+
+    receive = at_its_next_request(nested_ids, lambda: abandon_children(around[0], Reason("It was given up.")))
+    try:
+        outer(return_state=True)
+    finally:
+        request_started.disconnect(receive)
+
+    assert states_of(flow_runs("nested")[0]) == ["Pending", "Running", "Completed"]
+
+
+async def test_run_that_is_cancelled_while_it_reports_its_end_has_completed(orion: Isolated):
+    nested_ids: list[str] = []
+    nested_tasks: list[Any] = []
+    may_fail, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def fail_meanwhile() -> None:
+        loop.call_soon_threadsafe(may_fail.set)
+        until = time.monotonic() + 10
+        while not nested_tasks[0].cancelling() and time.monotonic() < until:
+            time.sleep(0.002)
+
+    @task
+    async def fails() -> None:
+        await may_fail.wait()
+        raise ValueError("no")
+
+    @flow
+    async def nested() -> None:
+        nested_tasks.append(asyncio.current_task())
+        nested_ids.append(str(runtime.flow_run.id))
+
+    @flow
+    async def outer() -> None:
+        await asyncio.gather(fails(), nested())
+
+    receive = at_its_next_request(nested_ids, fail_meanwhile)
+    try:
+        state = await outer(return_state=True)
+    finally:
+        request_started.disconnect(receive)
+
+    assert state.is_failed()
+    assert states_of(flow_runs("nested")[0]) == ["Pending", "Running", "Completed"]

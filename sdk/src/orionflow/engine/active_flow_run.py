@@ -16,11 +16,13 @@ from orionflow.engine.children import abandon_children
 from orionflow.engine.crashes import seconds_for_reports
 from orionflow.engine.event_loops import running_loop
 from orionflow.engine.interruption import Reason
+from orionflow.engine.kept_ends import NOT_REPORTED, keep_for
 from orionflow.engine.recorded import Recorded
 from orionflow.engine.reuse import Inputs
 from orionflow.errors import ApiError, ApiUnreachable
 from orionflow.flows import Flow
 from orionflow.logging import RunLogger, logger_for_flow_run
+from orionflow.reporting import Answer
 from orionflow.settings import current_settings
 from orionflow.states import Cancelled, Crashed, State
 from orionflow.values.enclosed import Enclosed
@@ -56,6 +58,10 @@ class ActiveFlowRun:
         # The context of the current attempt.
         self.context: FlowRunContext | None = None
         self.is_abandoned = False
+        # A final state that was proposed and not answered yet. By its id, the API recognizes a repetition.
+        self.proposed_end: State[Any] | None = None
+        # Whether the API knows the end of the run, or the reporter keeps it, or another attempt reports it.
+        self.has_reported_end = False
         self.enclosed = Enclosed()
         # The inputs before the call, for a parent that may reuse the value.
         self.compared: Inputs | None = None
@@ -68,25 +74,29 @@ class ActiveFlowRun:
         return self.flow_run.name or self.flow.name
 
     def abandon(self, reason: Reason) -> None:
-        """Record a final state for a run that does not report one itself; later reports of the run are dropped."""
+        """Record a final state for a run that does not report one itself; later reports of the run are dropped.
+
+        A run that is reporting its end may be stuck in that, and this process may be killed: unless the end is already
+        kept, it is kept here, as the proposal that is under way, if there is one.
+        """
         self.is_abandoned = True
         if self.context is not None:
             abandon_children(self.context, reason)
-        state: State[Any] = (Cancelled if reason.is_cancel else Crashed)(message=reason.message)
-        state.id = uuid7()
+        if self.has_reported_end:
+            return
+        state = self.proposed_end or (Cancelled if reason.is_cancel else Crashed)(message=reason.message, id=uuid7())
         seconds = min(SHORT_SECONDS, seconds_for_reports())
-        if self.is_made_here:
-            self._keep_end(state, seconds)
-        else:
+        if not self.is_made_here:
             self._send_end(state, seconds)
+            return
+        self.has_reported_end = True
+        verdict = self._keep_end(state, seconds)
+        if verdict is not None and verdict.state is not None and verdict.state.is_cancelling():
+            # The rules accept only CANCELLED now.
+            self._keep_end(Cancelled(message="The flow run was cancelled."), seconds)
 
-    def _keep_end(self, state: State[Any], seconds: float) -> None:
-        """Keep the state before anything waits: an API may accept connections and not answer."""
-        state.timestamp = datetime.now(UTC)
-        try:
-            self.api.reporter.keep_and_ask(set_flow_run_state(self.id, state), self.id, seconds)
-        except ApiError as trouble:
-            self.logger.error("The end of the run as %s will be reported later. %s", state.name, trouble)
+    def _keep_end(self, state: State[Any], seconds: float) -> Answer | None:
+        return keep_for(seconds, self.id, state, datetime.now(UTC), reporter=self.api.reporter, logger=self.logger)
 
     def _send_end(self, state: State[Any], seconds: float) -> None:
         try:
@@ -95,7 +105,9 @@ class ActiveFlowRun:
             self.api.client.send(set_flow_run_state(self.id, state), patience=Patience(budget_seconds=seconds))
         except ApiError as trouble:
             # The agent that gave the run to this process reports that it ended.
-            self.logger.error("The end of the run as %s could not be reported: %s", state.name, trouble)
+            self.logger.error(NOT_REPORTED, state.name, trouble)
+        else:
+            self.has_reported_end = True
 
     def rename(self, name: str | None) -> None:
         self.flow_run = self.flow_run.model_copy(update={"name": name})

@@ -9,17 +9,17 @@ from typing import Any
 
 from orionflow.calls.flow_runs import set_flow_run_state
 from orionflow.contract.ids import uuid7
-from orionflow.contract.states import NO_DETAILS
 from orionflow.engine.active_flow_run import ActiveFlowRun
 from orionflow.engine.effects import Do, Steps, send
 from orionflow.engine.final_state import fail_for_want_of_storage, keep_unstored
 from orionflow.engine.hooks import call_hooks
+from orionflow.engine.kept_ends import last_state
 from orionflow.engine.reuse import marks_of
 from orionflow.engine.verdicts import answer_of, state_after_end
 from orionflow.engine.waiting_lines import waiting_lines
 from orionflow.errors import ApiError, ApiUnreachable, DatabaseNotReady
 from orionflow.flows import Flow
-from orionflow.reporting.items import Answer
+from orionflow.reporting.items import ACCEPT, Answer
 from orionflow.results import expiring_in, store_of, write_result
 from orionflow.serializers import serializer_of
 from orionflow.settings import current_settings
@@ -35,10 +35,28 @@ def line_names(flow: Flow[Any, Any]) -> frozenset[str]:
 
 def propose(active: ActiveFlowRun, state: State[Any]) -> Steps[tuple[State[Any], Answer]]:
     """Propose a state, with a new id, and return it with the verdict, in the form of verdicts on task runs."""
-    # By this id, the API answers a repeated request like the first one.
-    state.id = uuid7()
-    result = yield send(active.api.client, set_flow_run_state(active.id, state))
-    return state, answer_of(result)
+    _begin_proposal(active, state)
+    try:
+        answer = answer_of((yield send(active.api.client, set_flow_run_state(active.id, state))))
+    except Exception as error:
+        if not isinstance(error, AWAY):
+            # It was refused or could not be sent, and would be again.
+            active.proposed_end = None
+        raise
+    now = answer.state or (state if answer.status == ACCEPT else None)
+    active.has_reported_end = now is not None and now.is_final()
+    active.proposed_end = None
+    return state, answer
+
+
+def _begin_proposal(active: ActiveFlowRun, state: State[Any]) -> None:
+    if state is not active.proposed_end:
+        # By this id, the API answers a repeated request like the first one.
+        state.id = uuid7()
+    # The rules may answer a failure with a retry, and then the run still needs an end.
+    has_retries = active.flow.retries > 0 or bool(active.flow_run.empirical_policy.get("retries"))
+    may_go_on = state.is_failed() and has_retries
+    active.proposed_end = state if state.is_final() and not may_go_on else None
 
 
 Propose = Callable[[ActiveFlowRun, State[Any]], Steps[tuple[State[Any], Answer]]]
@@ -46,6 +64,9 @@ Propose = Callable[[ActiveFlowRun, State[Any]], Steps[tuple[State[Any], Answer]]
 
 def propose_end(active: ActiveFlowRun, ended: State[Any], propose: Propose = propose) -> Steps[State[Any]]:
     """Propose the final state of an attempt. Return the state that the rules gave the run."""
+    if active.has_reported_end:
+        # The run around it waited no longer, and has kept an end for it.
+        return ended
     proposed, answer = yield from propose(active, ended)
     if answer.state is not None and answer.state.is_cancelling():
         # The run was cancelled while it was ending: the rules accept only CANCELLED now.
@@ -61,8 +82,9 @@ def keep_end(active: ActiveFlowRun, ended: State[Any], at: datetime, seconds: fl
     """
 
     def propose_kept(active: ActiveFlowRun, state: State[Any]) -> Steps[tuple[State[Any], Answer]]:
-        state.id = uuid7()
-        call = set_flow_run_state(active.id, _last_state(state, at))
+        _begin_proposal(active, state)
+        call = set_flow_run_state(active.id, last_state(state, at))
+        active.has_reported_end = True
         return state, (yield Do(active.api.reporter.keep_and_ask, call, active.id, seconds))
 
     try:
@@ -74,21 +96,12 @@ def keep_end(active: ActiveFlowRun, ended: State[Any], at: datetime, seconds: fl
 
 def end_without_api(active: ActiveFlowRun, ended: State[Any], at: datetime, away: ApiError) -> State[Any]:
     """Write the final state to the spool after the earlier records: the work is done and must not be lost."""
-    active.api.reporter.keep(set_flow_run_state(active.id, _last_state(ended, at)), active.id)
-    _log_late_report(active, ended, away)
+    if not active.has_reported_end:
+        call = set_flow_run_state(active.id, last_state(ended, at))
+        active.has_reported_end = True
+        active.api.reporter.keep(call, active.id)
+        _log_late_report(active, ended, away)
     return ended
-
-
-def _last_state(ended: State[Any], at: datetime) -> State[Any]:
-    return State(
-        type=ended.type,
-        name=ended.name,
-        message=ended.message,
-        data=ended.data,
-        state_details=NO_DETAILS.revised(cause=ended.state_details.cause),
-        timestamp=at,
-        id=ended.id or uuid7(),
-    )
 
 
 def _log_late_report(active: ActiveFlowRun, ended: State[Any], away: ApiError) -> None:

@@ -14,7 +14,6 @@ from orionflow.calls.flow_runs import set_flow_run_state
 from orionflow.client import OrionClient
 from orionflow.client.transport import Patience
 from orionflow.context import FlowRunContext
-from orionflow.contract.ids import uuid7
 from orionflow.contract.states import BAD
 from orionflow.engine.active_flow_run import ActiveFlowRun
 from orionflow.engine.api import current_api
@@ -47,6 +46,7 @@ from orionflow.engine.flow_end import (
 )
 from orionflow.engine.forked_children import LeftByChild
 from orionflow.engine.interruption import Hold
+from orionflow.engine.kept_ends import NOT_REPORTED, keep_for
 from orionflow.engine.run_calls import FlowCall
 from orionflow.engine.signals import Root, ending, signals_as_exceptions
 from orionflow.engine.thread_signals import thread_signals
@@ -55,11 +55,9 @@ from orionflow.errors import ApiError, NotFound, OrchestrationRefused
 from orionflow.logging import logger_for_flow_run
 from orionflow.recordable import as_text
 from orionflow.reporting import Reporter
-from orionflow.reporting.items import ERROR, Answer
+from orionflow.reporting.items import Answer
 from orionflow.results import UNPERSISTED
 from orionflow.states import Cancelled, Crashed, Failed, State, StateDetails, StateType
-
-NOT_REPORTED = "The end of the run as %s could not be reported: %s"
 
 
 def run_flow(call: FlowCall) -> Steps[State[Any]]:
@@ -94,7 +92,7 @@ def _signals_for(call: FlowCall) -> AbstractContextManager[None]:
     if not _is_in_main_thread():
         return thread_signals().watched()
     coroutine = asyncio.current_task() if call.flow.is_async else None
-    return signals_as_exceptions(Root(coroutine, lambda: call.has_ended, call.abandon))
+    return signals_as_exceptions(Root(coroutine, lambda: call.is_ending, call.abandon))
 
 
 def _is_in_main_thread() -> bool:
@@ -123,18 +121,23 @@ def _open_in_parent(call: FlowCall) -> Iterator[None]:
 
 def _end_unstarted(call: FlowCall, error: BaseException) -> Steps[None]:
     """End a run that was interrupted outside of its attempts, as no other code would end it."""
-    if isinstance(error, Exception | Stopped) or call.has_ended:
+    active = call.active
+    if isinstance(error, Exception | Stopped) or call.is_ending or (active is not None and active.has_reported_end):
         return
     reason = reason_of(error)
-    if is_closed(error) and call.active is not None:
-        call.has_ended = True
-        call.active.abandon(reason)
+    if is_closed(error) and active is not None:
+        call.is_ending = True
+        active.abandon(reason)
     elif call.created or call.may_exist:
-        call.has_ended = True
+        call.is_ending = True
         state: State[Any] = (Cancelled if reason.is_cancel else Crashed)(message=reason.message)
+        if active is not None and active.proposed_end is not None:
+            state = active.proposed_end
         reporter = current_api().reporter
         if call.flow_run_id is None:
             # No other process reports the end of a run that this call created.
+            if active is not None:
+                active.has_reported_end = True
             report = Do(_keep_unstarted, call, state, reporter)
         else:
             # A coroutine that is closed blocks its thread.
@@ -150,15 +153,7 @@ def _end_unstarted(call: FlowCall, error: BaseException) -> Steps[None]:
 def _keep_unstarted(call: FlowCall, state: State[Any], reporter: Reporter) -> None:
     run_id, name = (call.created[-1].id, call.created[-1].name) if call.created else (call.new_run_id, None)
     logger = logger_for_flow_run(run_id, name or "", call.flow.name)
-    state.id, state.timestamp = uuid7(), datetime.now(UTC)
-    try:
-        answer = reporter.keep_and_ask(set_flow_run_state(run_id, state), run_id, seconds_for_reports())
-    except ApiError as away:
-        logger.error("The end of the run as %s will be reported later. %s", state.name, away)
-        return
-    # A run that is not found was not created.
-    if answer.status == ERROR and answer.code != "http_404":
-        logger.error(NOT_REPORTED, state.name, answer.reason)
+    keep_for(seconds_for_reports(), run_id, state, datetime.now(UTC), reporter=reporter, logger=logger)
 
 
 def _send_unstarted(call: FlowCall, state: State[Any], client: OrionClient, patience: Patience | None) -> None:
@@ -186,7 +181,7 @@ def _attempts(active: ActiveFlowRun, call: FlowCall) -> Steps[State[Any]]:
         except LeftByChild:
             raise
         except BaseException as error:
-            call.has_ended = True
+            call.is_ending = True
             return (yield from _crash(active, call, context, as_raised(error)))
         finally:
             context.give_loop_back()
@@ -197,7 +192,7 @@ def _attempts(active: ActiveFlowRun, call: FlowCall) -> Steps[State[Any]]:
             yield Sleep(wait)
             state = yield from _enter_running(active, state.state_details.scheduled_time)
             active.count_attempt()
-    call.has_ended = True
+    call.is_ending = True
     yield from finish(active, state)
     return state
 
@@ -249,6 +244,9 @@ def _attempt(active: ActiveFlowRun, context: FlowRunContext, running: State[Any]
         yield Do(context.reporter.drain, active.id)
         if not isinstance(context.stopped_by, Stopped):
             checkpoint(context)
+        elif active.is_abandoned:
+            # It was given up while it waited for the API.
+            raise context.stopped_by
         if active.recorded is not None and (line := (yield Do(active.recorded.ended, active.flow_run))):
             active.logger.info("%s", line)
         return (yield from propose_end(active, ended))
@@ -290,14 +288,17 @@ def _end_early(active: ActiveFlowRun, context: FlowRunContext, error: BaseExcept
     if left:
         active.logger.warning("These could not be interrupted, and may continue for a while: %s.", ", ".join(left))
     state = _state_of_crash(error)
-    if active.is_abandoned:
+    if active.is_abandoned or active.has_reported_end:
         return state
+    # These two are left to another attempt, which reports the end.
+    active.has_reported_end = isinstance(error, RunSuspended | RunTakenOver)
     if isinstance(error, RunSuspended):
         # Later steps would be judged by the state of the next attempt, and their refusal would end that one.
         with suppress(ApiError):
             yield Do(context.reporter.drain, active.id, FOR_REPORTS)
     elif not isinstance(error, RunTakenOver):
-        state = yield from _report_crash(active, context, state)
+        # If an end was proposed, the work was done before this error, and the API may have recorded it.
+        state = yield from _report_crash(active, context, active.proposed_end or state)
     yield from finish(active, state)
     return state
 

@@ -36,6 +36,7 @@ class TaskCall:
         "dynamic_key",
         "flow_run",
         "future",
+        "has_reported_end",
         "id",
         "inputs",
         "is_abandoned",
@@ -80,6 +81,8 @@ class TaskCall:
         self.place: Callable[..., Any] | None = None
         self.is_created = False
         self.is_abandoned = False
+        # Whether its last step is reported, although hooks may still go on.
+        self.has_reported_end = False
         # Whether the futures among the arguments have been replaced by their values.
         self.is_resolved = self.inputs is None
         # Whether the dynamic key contains the digest of the inputs.
@@ -144,6 +147,11 @@ class TaskCall:
 
     def abandon(self, reason: Reason) -> None:
         """Record a final state for a run that does not report one itself; later reports of the run are dropped."""
+        if self.has_reported_end and self.state is not None:
+            self.is_abandoned = True
+            if self.future is not None:
+                self.future.settle(self.state)
+            return
         kind = StateType.CANCELLED if reason.is_cancel else StateType.CRASHED
         state = self.new_state(kind, message=reason.message)
         if self.is_created and not self.is_abandoned:
@@ -209,7 +217,7 @@ class FlowCall:
     """One call of a flow, with its run, and under a parent flow also the task run that represents it there."""
 
     __slots__ = (
-        "active", "args", "compared", "created", "existing", "flow", "flow_run_id", "has_ended", "hold", "kwargs",
+        "active", "args", "compared", "created", "existing", "flow", "flow_run_id", "hold", "is_ending", "kwargs",
         "may_exist", "new_run_id", "parent", "recorded", "wait_for",
     )  # fmt: skip
 
@@ -235,11 +243,11 @@ class FlowCall:
         self.parent = FlowRunContext.known()
         # A nested flow gets its source from the flow around it.
         self.recorded: Recorded | None = current_source() if self.parent is None else None
-        # Whether the API was asked for the run; the run, once it answered; and whether the API knows its final state.
+        # Whether the API was asked for the run; the run, once it answered; and whether it has begun to report its end.
         self.may_exist = False
         self.created: list[FlowRun] = []
         self.active: ActiveFlowRun | None = None
-        self.has_ended = False
+        self.is_ending = False
         # Set before the run is created, so that it ends as well if the run around it ends at that moment.
         self.hold: Hold | None = None
 

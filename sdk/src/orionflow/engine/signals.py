@@ -338,7 +338,7 @@ class _Signals:
     def _abandon_roots(self) -> None:
         for root in list(self._roots):
             # Those that a forked process inherited go on in its parent.
-            if root not in self._inherited and not root.is_ending():
+            if root not in self._inherited:
                 root.abandon(ASKED_IN_VAIN)
 
 

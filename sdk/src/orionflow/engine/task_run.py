@@ -247,11 +247,14 @@ def _make_room(call: TaskCall) -> None:
 def _stream(call: TaskCall, state: State[Any]) -> None:
     call.state = state
     if not call.is_abandoned:
+        # Before it is reported, which may block for a moment.
+        call.has_reported_end = state.type is not StateType.RUNNING
         call.flow_run.api.reporter.stream(call.step(state))
 
 
 def _finish(call: TaskCall, state: State[Any]) -> Steps[None]:
     call.state = state
+    call.has_reported_end = call.has_reported_end or state.is_final()
     task, future = call.task, call.future
     is_plain = future is not None and not task.on_completion and is_usual(state)
     if not is_plain:
