@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from orionflow import OrionClient, concurrency, flow, rate_limit, task
+from orionflow import OrionClient, concurrency, flow, get_run_context, rate_limit, task
 from orionflow.calls import Call
 from orionflow.errors import NoSlotInTime
 from orionflow.slots import keeper as keeping
@@ -116,6 +116,66 @@ def test_a_block_outside_of_flows_holds_its_slot_and_gives_it_back_after_an_erro
         fail()
 
     assert [*seen, in_use()] == [1, 0]
+
+
+def test_blocks_that_share_an_object_hold_slots_of_their_own():
+    limit(slots=2)
+    shared, seen = concurrency("db"), []
+
+    with shared:
+        with shared:
+            seen.append(in_use())
+        seen.append(in_use())
+
+    assert [*seen, in_use()] == [2, 1, 0]
+
+
+def test_a_run_that_leaves_a_shared_block_keeps_the_slots_of_another():
+    limit(slots=2)
+    shared, entered, left = concurrency("db"), threading.Event(), threading.Event()
+
+    @task
+    def first():
+        with shared:
+            entered.wait(20)
+        left.set()
+
+    @task
+    def second():
+        with shared:
+            entered.set()
+            left.wait(20)
+            return [one["name"] for one in holders()]
+
+    @flow
+    def census():
+        first.submit()
+        while not in_use():
+            time.sleep(0.002)
+        return second.submit().result()
+
+    assert census() == ["second-0"]
+    assert in_use() == 0
+
+
+def test_a_block_that_is_left_elsewhere_leaves_the_client_of_its_flow_open(monkeypatch):
+    limit()
+    closed = []
+    monkeypatch.setattr(OrionClient, "close", lambda client: closed.append(client))
+
+    @flow
+    def census():
+        block = concurrency("db")
+        block.__enter__()
+        thread = threading.Thread(target=block.__exit__, args=(None, None, None))
+        thread.start()
+        thread.join()
+        return get_run_context().client
+
+    client = census()
+
+    assert client not in closed
+    assert in_use() == 0
 
 
 def test_a_name_without_a_limit_is_not_a_limit():

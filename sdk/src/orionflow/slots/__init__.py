@@ -12,8 +12,10 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
+from uuid import UUID
 
 from orionflow.attempt import current_attempt
 from orionflow.calls import Call
@@ -58,6 +60,7 @@ class concurrency:
     - `timeout_seconds`: how many seconds to wait for free slots. By default there is no limit.
 
     Works in flows, in tasks and in plain programs. The slots of a process that dies become free again by themselves.
+    Several blocks, also in several threads, may share one object; each holds slots of its own.
 
     Raises `NoSlotInTime` if none became free in time.
     """
@@ -66,7 +69,8 @@ class concurrency:
         self._names = _names(names)
         self._occupy = occupy
         self._timeout = timeout_seconds
-        self._held: Held | None = None
+        # One for each block that is being executed.
+        self._held: list[Held] = []
 
     def __enter__(self) -> Self:
         drive(self._take())
@@ -89,35 +93,51 @@ class concurrency:
     def _take(self) -> Steps[None]:
         if not self._names:
             return
-        client = yield from _client_here()
+        client, is_new = yield from _client_here()
         try:
             call = _lease(self._names, self._occupy)
             taken = yield from _when_there_is_room(client, call, self._names, self._timeout)
         except BaseException:
-            _close_own(client)
+            if is_new:
+                client.close()
             raise
         leases = tuple(limit.lease_id for limit in taken if limit.lease_id)
-        self._held = Held(client, self._names, leases, LEASE_SECONDS)
+        held = Held(client, is_new, self._names, leases, LEASE_SECONDS, _holder())
+        self._held.append(held)
         if leases:
             try:
-                slot_keeper().keep(self._held)
+                slot_keeper().keep(held)
             except RuntimeError:
                 # The block must not run with slots that are not renewed.
-                yield from self._release()
+                self._held.remove(held)
+                yield from _give_back(held)
                 raise
 
     def _release(self) -> Steps[None]:
-        held, self._held = self._held, None
-        if held is None:
-            return
-        slot_keeper().forget(held)
-        if held.leases:
-            try:
-                yield send(held.client, release_slots(held.leases))
-            except ApiError as error:
-                # The block has finished its work, and the lease expires by itself.
-                logger.warning("The slots of %s could not be given back: %s", ", ".join(held.names), error)
-        _close_own(held.client)
+        if (held := self._pop()) is not None:
+            yield from _give_back(held)
+
+    def _pop(self) -> Held | None:
+        """Return what a block held that is left now: one of this run, or else of the run that entered the block."""
+        here, every = _holder(), self._held.copy()
+        for held in reversed([one for one in every if one.holder == here] or every):
+            # Another thread may leave its block at this moment.
+            with suppress(ValueError):
+                self._held.remove(held)
+                return held
+        return None
+
+
+def _give_back(held: Held) -> Steps[None]:
+    slot_keeper().forget(held)
+    if held.leases:
+        try:
+            yield send(held.client, release_slots(held.leases))
+        except ApiError as error:
+            # The block has finished its work, and the lease expires by itself.
+            logger.warning("The slots of %s could not be given back: %s", ", ".join(held.names), error)
+    if held.closes_client:
+        held.client.close()
 
 
 def rate_limit(names: str | Sequence[str], occupy: int = 1, timeout_seconds: float | None = None) -> Any:
@@ -136,12 +156,13 @@ def rate_limit(names: str | Sequence[str], occupy: int = 1, timeout_seconds: flo
 def _keep_to_rate(names: tuple[str, ...], occupy: int, timeout: float | None) -> Steps[None]:
     if not names:
         return
-    client = yield from _client_here()
+    client, is_new = yield from _client_here()
     call = take_slots(names, slots=occupy, mode="rate_limit")
     try:
         yield from _when_there_is_room(client, call, names, timeout)
     finally:
-        _close_own(client)
+        if is_new:
+            client.close()
 
 
 def _when_there_is_room(
@@ -185,21 +206,19 @@ def _lease(names: tuple[str, ...], slots: int) -> Call[list[TakenLimit]]:
     )
 
 
-def _client_here() -> Steps[OrionClient]:
-    """Return the client of the flow run that this code belongs to, or a new one."""
+def _holder() -> tuple[UUID | None, UUID | None]:
+    flow_run, task_run = FlowRunContext.get(), TaskRunContext.get()
+    return (flow_run.id if flow_run else None, task_run.id if task_run else None)
+
+
+def _client_here() -> Steps[tuple[OrionClient, bool]]:
+    """Return the client of the flow run that this code belongs to, or a new one, and whether it is new."""
     flow_run = FlowRunContext.get()
     if flow_run is None:
-        return OrionClient()
+        return OrionClient(), True
     # The request refers to the run, which may still be on its way to the API.
     yield Do(flow_run.reporter.drain, flow_run.id)
-    return flow_run.client
-
-
-def _close_own(client: OrionClient) -> None:
-    """Close a client that `_client_here` created."""
-    flow_run = FlowRunContext.get()
-    if flow_run is None or flow_run.client is not client:
-        client.close()
+    return flow_run.client, False
 
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:

@@ -23,9 +23,13 @@ class Held:
     """Leases that belong together, and the client that renews them."""
 
     client: OrionClient
+    # Whether the client was made for these leases alone.
+    closes_client: bool
     names: tuple[str, ...]
     leases: tuple[UUID, ...]
     seconds: float
+    # The flow run and the task run that hold them.
+    holder: tuple[UUID | None, UUID | None]
 
 
 class SlotKeeper:
