@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
+from orionflow import flow, task
+from orionflow.attempt import Attempt, headers_for
+from orionflow.task_runners import ProcessTaskRunner
 from tests.printed import PATIENCE_SECONDS
 from tests.sdk.programs import WORKER, Program
 
@@ -101,3 +106,20 @@ def test_functions_know_their_own_run_in_each_process(ways: tuple[str, ...], tmp
     in_process = [(f"inner-{place}", tags) for place, tags in places]
     in_thread = [(f"inner-{number}", tags) for number, (_, tags) in enumerate(in_process)]
     assert nested == [one for way in ways for one in (in_thread if way == "threads" else in_process)]
+
+
+@task
+def headers(api_url: str) -> Mapping[str, str]:
+    return headers_for(api_url)
+
+
+def test_processes_of_a_runner_write_as_the_attempt_that_they_work_for(monkeypatch: pytest.MonkeyPatch):
+    attempt = Attempt(uuid4(), 3, "http://api.example", ask_why=lambda: None)
+    monkeypatch.setattr("orionflow.attempt._current", attempt)
+
+    @flow(task_runner=ProcessTaskRunner(1, "forkserver"))
+    def outer() -> Mapping[str, str]:
+        sent: Mapping[str, str] = headers.submit(attempt.api_url).result()
+        return sent
+
+    assert outer() == attempt.headers

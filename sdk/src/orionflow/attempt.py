@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -56,6 +56,11 @@ _woken_at = float("-inf")
 
 def current_attempt() -> Attempt | None:
     return _current
+
+
+def attempt_for_children() -> Attempt | None:
+    """Return the attempt in a form that can be sent to processes which work for this one."""
+    return None if _current is None else replace(_current, ask_why=None)
 
 
 def begin_attempt(attempt: Attempt) -> None:

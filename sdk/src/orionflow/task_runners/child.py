@@ -15,6 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from orionflow import tracing
+from orionflow.attempt import Attempt, attempt_for_children, begin_attempt
 from orionflow.code.fetched_modules import know_folders, known_folders
 from orionflow.contract.credentials import RUN_TOKEN_BEGINS
 from orionflow.contract.traces import TRACEPARENT
@@ -210,9 +211,11 @@ def unpack_outcome(outcome: bytes) -> Any:
     return value
 
 
-def begin(writer: LogWriter) -> None:
-    """Prepare a child that works for one parent, and ends with it."""
+def begin(writer: LogWriter, attempt: Attempt | None) -> None:
+    """Prepare a child that works for one parent, and ends with it. It writes as the attempt of its parent."""
     send_lines_to(writer)
+    if attempt is not None:
+        begin_attempt(attempt)
     # A forked process runs no code of `atexit`. Threads that a task left behind go on after this; what they report then
     # is sent as long as they work.
     Finalize(None, _deliver, kwargs={"ends": True}, exitpriority=0)
@@ -237,7 +240,7 @@ class LogShipping:
 
     def initializer(self) -> dict[str, Any]:
         """Return the arguments with which a process pool starts its children."""
-        return {"initializer": begin, "initargs": (self._writer,)}
+        return {"initializer": begin, "initargs": (self._writer, attempt_for_children())}
 
     def _listen(self) -> None:
         for packed in self._reader.packed_lines():
