@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orionflow import flow, get_run_logger, task
+from orionflow import flow, flows, get_run_logger, task
 from orionflow.errors import MissingContext, ParameterError, UsageError
 from orionflow.testing import assert_completed, flow_runs, states_of, task_runs_of
 
@@ -364,3 +364,19 @@ def test_forgotten_await_is_reported_by_name(recwarn: pytest.WarningsRecorder):
     gc.collect()
 
     assert [str(one.message) for one in recwarn] == ["coroutine 'task add_later' was never awaited"]
+
+
+def test_collector_stays_on_if_another_thread_makes_its_first_call_at_the_same_time(monkeypatch: pytest.MonkeyPatch):
+    @flow
+    def first() -> int:
+        return 1
+
+    # When this thread asks, the other one has it off, and switches it on a moment later.
+    monkeypatch.setattr("gc.isenabled", lambda: bool(gc.enable()))
+    flows._engine.cache_clear()
+    first()
+    monkeypatch.undo()
+
+    is_on = gc.isenabled()
+    gc.enable()
+    assert is_on

@@ -66,7 +66,9 @@ def _engine() -> ModuleType:
     The collector of cyclic garbage is off meanwhile: it would search the loaded modules sixty times, in vain.
     """
     was_enabled = gc.isenabled()
-    gc.disable()
+    if was_enabled:
+        # Not otherwise: another thread may import it, too, and switch the collector on just before it is disabled here.
+        gc.disable()
     try:
         return import_module("orionflow.engine.invoke")
     finally:
