@@ -384,6 +384,20 @@ def test_lines_left_to_a_file_while_they_are_sent_are_not_settled_again():
     assert (buffer.added, buffer.settled) == (3, 2)
 
 
+def test_lines_that_come_while_warnings_beyond_the_limit_are_sent_are_neither_lost_nor_sent_first():
+    buffer = LogBuffer(4)
+    for number in range(6):
+        buffer.add(line(f"line {number}", level=20 if number < 4 else 30))
+    buffer.settle(buffer.head(3))
+    sent = buffer.head(10)
+    buffer.add(line("later"))
+
+    buffer.settle(sent)
+
+    assert [one.message for one in sent.lines] == ["line 3", "line 4", "line 5"]
+    assert [one.message for one in buffer.head(10).lines] == ["later"]
+
+
 def test_a_process_that_may_be_killed_or_go_on_keeps_its_lines(
     home: Path, server: ScriptedServer, reporter: Reporter, caplog: pytest.LogCaptureFixture
 ):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from datetime import UTC, datetime
-from itertools import chain, islice
+from itertools import islice
 from typing import NamedTuple
 from uuid import UUID
 
@@ -25,27 +25,27 @@ class LogHead(NamedTuple):
 
 
 class LogBuffer:
-    """A queue of lines that never blocks. The caller holds the reporter's lock."""
+    """A queue of lines that never blocks. The caller holds the reporter's lock.
+
+    Warnings and errors may double the limit. Lines keep their order, in which they are delivered and settled.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._lines: deque[LogLine] = deque()
-        # Warnings and errors that arrived while the buffer was full; they are kept in preference to other lines.
-        self._kept: deque[LogLine] = deque()
         self._lost: dict[Runs, int] = {}
         self.added = 0
         self.settled = 0
         self._left = 0
 
     def __len__(self) -> int:
-        return len(self._lines) + len(self._kept)
+        return len(self._lines)
 
     def add(self, line: LogLine) -> None:
         runs = (line.flow_run_id, line.task_run_id)
         if len(self._lines) >= self._limit:
-            if line.level >= WARNING and len(self._kept) < self._limit:
-                self._kept.append(line)
-                self.added += 1
+            if line.level >= WARNING and len(self._lines) < 2 * self._limit:
+                self._append(line)
             else:
                 self._lost[runs] = self._lost.get(runs, 0) + 1
             return
@@ -65,20 +65,20 @@ class LogBuffer:
         if self._lost and len(self._lines) < self._limit:
             for runs in list(self._lost):
                 self._report_gap(runs, datetime.now(UTC))
-        return LogHead(list(islice(chain(self._lines, self._kept), count)), self._left)
+        return LogHead(list(islice(self._lines, count)), self._left)
 
     def settle(self, head: LogHead) -> None:
         """Remove the lines of this head, which were stored or given up. Do nothing if they were left since."""
         if head.left != self._left:
             return
         for _ in head.lines:
-            (self._lines or self._kept).popleft()
+            self._lines.popleft()
         self.settled += len(head.lines)
 
     def leave(self) -> tuple[list[LogLine], list[LogLine], int]:
         """Return warnings and errors for a file, lines about the missing others, and the number of those."""
         important: list[LogLine] = []
-        for line in chain(self._lines, self._kept):
+        for line in self._lines:
             if line.level >= WARNING:
                 important.append(line)
             else:
@@ -87,7 +87,7 @@ class LogBuffer:
         lost = self._lost
         self.settled = self.added
         self._left += 1
-        self._lines, self._kept, self._lost = deque(), deque(), {}
+        self._lines, self._lost = deque(), {}
         gaps = [gap_line(count, runs, datetime.now(UTC)) for runs, count in lost.items()]
         return important, gaps, sum(lost.values())
 
