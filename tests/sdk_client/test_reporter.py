@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -12,8 +13,8 @@ from orionflow.contract.ids import uuid7
 from orionflow.errors import ApiUnreachable
 from orionflow.reporting import Reporter
 from tests.sdk_client.conftest import quick_settings
-from tests.sdk_client.reports import FLOW_RUN, ids_of, line, state, step, task_of_three_steps, wait_for
-from tests.sdk_client.scripted_server import Fault, ScriptedServer, slow
+from tests.sdk_client.reports import FLOW_RUN, ids_of, line, spool_files, state, step, task_of_three_steps, wait_for
+from tests.sdk_client.scripted_server import Fault, ScriptedServer, Seen, slow
 
 
 def test_streamed_items_are_stored_in_order_after_the_drain(server: ScriptedServer, reporter: Reporter):
@@ -270,6 +271,26 @@ def test_an_invalid_log_line_is_left_out(server: ScriptedServer, reporter: Repor
     reporter.drain()
 
     assert [one["message"] for one in server.logs] == ["even"]
+
+
+def test_what_another_thread_reports_during_the_close_is_kept_and_sent_if_the_process_goes_on(
+    server: ScriptedServer, home: Path
+):
+    settings = quick_settings(reporting_interval_ms=60_000)
+    reporter = Reporter(OrionClient(server.url, settings=settings), settings=settings)
+    items = [step(), step()]
+
+    def report_meanwhile(seen: Seen) -> None:
+        server.fault_of = lambda seen: None
+        reporter.stream(items[1])
+
+    server.fault_of = report_meanwhile
+    reporter.stream(items[0])
+    reporter.close(60)
+
+    assert len(spool_files(home)) == 1
+    reporter.drain()
+    assert server.order == ids_of(items)
 
 
 def test_reports_after_the_close_are_delivered_too(server: ScriptedServer, reporter: Reporter):

@@ -368,7 +368,13 @@ class Sender:
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout=1)
         with self.lock:
-            self.backlog.abandon()
+            if not self.backlog.waiting or self._left == self._last_locked():
+                self.backlog.abandon()
+                return
+            # Another thread has reported something since the rest was delivered or left. It is sent if the process goes
+            # on, and kept in case that it ends now.
+            self._spool_everything_locked()
+            self._wake_locked()
 
 
 def resolve(asked: list[tuple[Future[Answer], Answer]]) -> None:
