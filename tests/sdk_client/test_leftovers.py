@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from orionflow.attempt import Attempt
 from orionflow.client import Call
 from orionflow.errors import ApiUnreachable
-from orionflow.reporting import Reporter, replay_leftovers
+from orionflow.reporting import Reporter, replay_leftovers, spool
 from orionflow.settings import override_settings
 from tests.sdk_client.reports import FLOW_RUN, ids_of, spool_files, step, stream_all, wait_for
 from tests.sdk_client.scripted_server import ScriptedServer, answer
@@ -167,3 +168,25 @@ def test_a_kept_call_that_is_refused_stops_nothing(server: ScriptedServer, repor
 
     assert server.order == ids_of([item])
     assert [one.code for one in reporter.refused(FLOW_RUN)] == ["http_404"]
+
+
+def test_a_file_that_another_process_takes_for_an_empty_one_as_it_is_created_is_created_again(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    lock, claimed = spool.lock, []
+
+    def claim_first(file: Any, **options: Any) -> bool:
+        if not claimed:
+            claimed.append(file)
+            claimed.extend(spool.leftovers(spool.spool_folder(home)))
+        return lock(file, **options)
+
+    monkeypatch.setattr(spool, "lock", claim_first)
+
+    file = spool.SpoolFile(spool.spool_folder(home), "http://127.0.0.1:1/api")
+    file.append([b"{}\n"])
+    file.close()
+
+    (left,) = spool.leftovers(spool.spool_folder(home))
+    assert list(left.lines()) == [b"{}\n"]
+    left.close()

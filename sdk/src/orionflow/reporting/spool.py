@@ -40,22 +40,32 @@ class SpoolFile:
         # the same.
         header = {"format": FORMAT, "api_url": api_url, "writer": dict(headers_for(api_url))}
         self._header = json.dumps(header).encode() + b"\n"
-        self.path = folder / f"{uuid7()}.jsonl"
         self._front = len(self._header)
         self.waiting = 0
-        try:
-            self._file, self._reader = self._open()
-        except OSError as error:
-            raise self._cannot(error) from error
-        # Before the first line: a file that has one, and no lock, counts as left by a process that ended.
-        lock(self._file)
+        while not self._open_in(folder):
+            continue
         self._begin()
 
-    def _open(self) -> tuple[FileIO, IO[bytes]]:
-        """Open without a write buffer: bytes that did not fit must not be written by a later call."""
-        make_private_folder(self.path.parent)
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        return FileIO(descriptor, "r+b"), open(self.path, "rb")
+    def _open_in(self, folder: Path) -> bool:
+        """Create the file and lock it; return whether it is still there.
+
+        A process that looks for leftovers may lock the new file first, and delete it, because it is empty.
+        """
+        self.path = folder / f"{uuid7()}.jsonl"
+        try:
+            make_private_folder(folder)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            # Without a write buffer: bytes that did not fit must not be written by a later call.
+            self._file = FileIO(descriptor, "r+b")
+            # Before the first line: a file that has one, and no lock, counts as left by a process that ended.
+            lock(self._file, waits=True)
+            if not self.path.exists():
+                self._file.close()
+                return False
+            self._reader: IO[bytes] = open(self.path, "rb")  # noqa: SIM115
+        except OSError as error:
+            raise self._cannot(error) from error
+        return True
 
     def _begin(self) -> None:
         try:
@@ -111,12 +121,12 @@ class SpoolFile:
         self._file.close()
 
 
-def lock(file: IO[bytes] | FileIO) -> bool:
-    """Lock a file for this process; return False if another process has locked it."""
+def lock(file: IO[bytes] | FileIO, *, waits: bool = False) -> bool:
+    """Lock a file for this process; return False if another process has locked it, and this one does not wait."""
     if fcntl is None:
         return True
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX if waits else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
     return True
