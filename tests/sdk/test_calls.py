@@ -371,11 +371,11 @@ def test_collector_stays_on_if_another_thread_makes_its_first_call_at_the_same_t
     def first() -> int:
         return 1
 
-    # When this thread asks, the other one has it off, and switches it on a moment later.
-    monkeypatch.setattr("gc.isenabled", lambda: bool(gc.enable()))
     flows._engine.cache_clear()
-    first()
-    monkeypatch.undo()
+    with monkeypatch.context() as meanwhile:
+        # When this thread asks, the other one has it off, and switches it on a moment later.
+        meanwhile.setattr("gc.isenabled", lambda: bool(gc.enable()))
+        first()
 
     is_on = gc.isenabled()
     gc.enable()

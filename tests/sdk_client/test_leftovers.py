@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from orionflow.attempt import Attempt
 from orionflow.client import Call
 from orionflow.errors import ApiUnreachable
-from orionflow.reporting import Reporter, replay_leftovers, spool
+from orionflow.reporting import Reporter, close_reporters, get_reporter, replay_leftovers, spool
 from orionflow.settings import override_settings
 from tests.sdk_client.reports import FLOW_RUN, ids_of, spool_files, step, stream_all, wait_for
 from tests.sdk_client.scripted_server import ScriptedServer, answer
@@ -190,3 +191,23 @@ def test_a_file_that_another_process_takes_for_an_empty_one_as_it_is_created_is_
     (left,) = spool.leftovers(spool.spool_folder(home))
     assert list(left.lines()) == [b"{}\n"]
     left.close()
+
+
+def test_leftovers_wait_if_the_process_may_start_no_thread_for_them(
+    home: Path, server: ScriptedServer, reporter_with: MakeReporter, monkeypatch: pytest.MonkeyPatch
+):
+    reporter = reporter_with()
+    server.stop()
+    reporter.stream(step())
+    reporter.close(0.1)
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with override_settings(api_url=server.url):
+        with monkeypatch.context() as without_threads:
+            without_threads.setattr(threading.Thread, "start", refuse)
+            get_reporter()
+        close_reporters()
+
+    assert len(spool_files(home)) == 1

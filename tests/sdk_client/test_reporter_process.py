@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from contextvars import Context
 from pathlib import Path
 
 import pytest
 
+from orionflow.client import OrionClient
 from orionflow.reporting import close_reporters, get_reporter
 from orionflow.reporting.current import close_reporters_of
 from orionflow.settings import override_settings
@@ -167,6 +169,24 @@ def test_there_is_one_reporter_for_an_api_and_a_new_one_after_it_was_closed(serv
     assert first is again
     assert later is not first
     assert server.order == ids_of([item])
+
+
+def test_code_that_reports_while_a_reporter_is_created_does_not_wait_for_itself(server: ScriptedServer):
+    other = OrionClient("http://127.0.0.1:1/api")
+
+    class Interrupted(OrionClient):
+        """A client whose use is interrupted, as by the garbage collector, which closes the coroutine of a run."""
+
+        def __bool__(self) -> bool:
+            get_reporter(other)
+            return True
+
+    creating = threading.Thread(target=get_reporter, args=(Interrupted(server.url),), daemon=True)
+    creating.start()
+    creating.join(5)
+
+    assert not creating.is_alive()
+    close_reporters()
 
 
 def test_what_a_worker_reports_is_sent_with_the_token_of_its_run(server: ScriptedServer):

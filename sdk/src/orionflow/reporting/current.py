@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from orionflow.client import OrionClient
@@ -27,8 +28,9 @@ from orionflow.settings.stored_keys import token_of_caller
 
 logger = logging.getLogger("orionflow.reporting")
 
-# Protects `_reporters`, and lets only one thread create the reporter of an API.
-_lock = threading.Lock()
+# Protects `_reporters`, and lets only one thread create the reporter of an API. Reentrant, as the garbage collector may
+# close the coroutine of a run in this thread, which reports its end.
+_lock = threading.RLock()
 _reporters: dict[tuple[str, Path, str | None], Reporter] = {}
 
 
@@ -40,7 +42,7 @@ def get_reporter(client: OrionClient | None = None) -> Reporter:
     with _lock:
         reporter = _reporters.get(key)
         if reporter is None:
-            reporter = _reporters[key] = Reporter(client, settings=settings)
+            reporter = _reporters.setdefault(key, Reporter(client, settings=settings))
             _replay_in_background(reporter.client, settings.home)
         return reporter
 
@@ -97,7 +99,7 @@ atexit.register(close_reporters)
 
 def _abandon_in_child() -> None:
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     # Kept here, as runs of the parent hold them: a child of the child renews them as well.
     for reporter in _reporters.values():
         reporter.begin_again()
@@ -110,7 +112,9 @@ if hasattr(os, "register_at_fork"):
 def _replay_in_background(client: OrionClient, home: Path) -> None:
     if not any(spool_folder(home).glob("*.jsonl")):
         return
-    threading.Thread(target=replay_leftovers, args=(client,), name="orion-replay", daemon=True).start()
+    # If the process may not start threads at the moment, another one sends them.
+    with suppress(RuntimeError):
+        threading.Thread(target=replay_leftovers, args=(client,), name="orion-replay", daemon=True).start()
 
 
 def replay_leftovers(client: OrionClient | None = None) -> int:
