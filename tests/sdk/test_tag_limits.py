@@ -186,3 +186,22 @@ def test_the_first_waiting_run_asks_less_and_less_often_and_the_others_at_the_in
     assert sum(pauses) > 6
     assert max(pauses) <= 2
     assert second.wait(30).seconds >= 24
+
+
+def test_a_run_whose_coroutine_is_collected_while_another_joins_leaves_its_line():
+    lines = WaitingLines()
+    waiting = [lines.join(frozenset({"disk"}))]
+
+    class Key(frozenset[str]):
+        """A key at which the garbage collector closes the coroutine of another run that waits."""
+
+        def __hash__(self) -> int:
+            if waiting:
+                lines.leave(waiting.pop())
+            return super().__hash__()
+
+    joining = threading.Thread(target=lines.join, args=(Key({"gpu"}),), daemon=True)
+    joining.start()
+    joining.join(5)
+
+    assert not joining.is_alive()

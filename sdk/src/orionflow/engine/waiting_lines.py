@@ -32,7 +32,8 @@ class WaitingLines:
     """The lines of this process. A line's key contains the names of everything that its runs wait for."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant, as the garbage collector may close the coroutine of a waiting run, which leaves its line.
+        self._lock = threading.RLock()
         self._lines: dict[Key, deque[Turn]] = {}
 
     def join(self, key: Key) -> Turn:
@@ -59,7 +60,8 @@ class WaitingLines:
         if not self._lines:
             return
         with self._lock:
-            firsts = [line[0] for key, line in self._lines.items() if not key.isdisjoint(names)]
+            lines = [self._lines.get(key) for key in list(self._lines) if not key.isdisjoint(names)]
+            firsts = [line[0] for line in lines if line]
         for turn in firsts:
             turn.wake()
 
