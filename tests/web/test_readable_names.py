@@ -19,7 +19,7 @@ from runs.models import SavedSearch
 BAD = "pay\u202elor"
 MODULES = [backfill_form, calendars, deployment_forms, discovery_forms, deployment_pages, event_pages]
 # A variable has letters, digits and underscores; a tag is free text.
-FREE = {"VariableForm", "TagLimitForm"}
+FREE = {"VariableForm", "TagLimitForm", "NewTagLimitForm"}
 
 
 def named_forms() -> list[Any]:
