@@ -115,7 +115,9 @@ def _with_term(wanted: RunFilter, word: str, key: str, sign: str, value: str, pr
             if asked.names or asked.waiting or asked.planned:
                 problems.append(f"{word!r} cannot be excluded; exclude its type, as in -state:scheduled.")
                 return wanted
-            left = tuple(one for one in wanted.states or StateType if one not in asked.states)
+            # Without any states, a filter chooses all of them, unless an earlier exclusion has left none.
+            before = () if wanted.in_no_state else wanted.states or tuple(StateType)
+            left = tuple(one for one in before if one not in asked.states)
             names = tuple(one for one in wanted.names if one[0] in left)
             return replace(wanted, states=left, names=names, in_no_state=not left)
         case "flow", ":":

@@ -57,7 +57,15 @@ def test_a_choice_keeps_the_other_terms_of_the_query(browser: Client):
 
 
 @pytest.mark.parametrize("page", ["/runs", "/task-runs"])
-@pytest.mark.parametrize("query", ["q=state:failed+-state:failed", "state=failed&q=-state:failed"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "q=state:failed+-state:failed",
+        "state=failed&q=-state:failed",
+        "state=failed&q=-state:failed+-state:crashed",
+        "q=state:failed+-state:failed+-state:failed",
+    ],
+)
 def test_a_filter_that_excludes_each_state_that_it_chooses_finds_nothing(browser: Client, page: str, query: str):
     make_runs()
     make_task_run()
