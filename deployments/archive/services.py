@@ -76,10 +76,10 @@ def archive_age() -> timedelta | None:
 def archive_runs(*, older_than: timedelta, now: datetime) -> Archived:
     """Move runs that ended before then, with all that belongs to them, to the archive. Raises ArchiveUnavailable."""
     target, done, before = place(), Archived(), time_before(now, older_than)
+    cleared = set()
     for batch in target.batches():
-        if not batch.is_cleared:
-            clear(target, batch, before=before, now=now, deleted=done.deleted)
-    cleared = {batch.folder for batch in target.batches() if batch.is_cleared}
+        if batch.is_cleared or clear(target, batch, before=before, now=now, deleted=done.deleted):
+            cleared.add(batch.folder)
     for found in _batches(before, partial(target.kept, now)):
         # Check again, because gathering a batch takes a while.
         kept = target.kept(now)
@@ -92,7 +92,8 @@ def archive_runs(*, older_than: timedelta, now: datetime) -> Archived:
         done.flow_runs += written.flow_runs
         done.task_runs += written.task_runs
         done.bytes += written.bytes
-        clear(target, written, before=before, now=now, deleted=done.deleted)
+        if clear(target, written, before=before, now=now, deleted=done.deleted):
+            cleared.add(written.folder)
     if done.batches:
         logger.info("Archived %s flow runs in %s bytes at %s.", done.flow_runs, done.bytes, target.address)
     return done
@@ -257,12 +258,13 @@ def _own(run: FlowRun) -> list[str]:
 # --- deleting --------------------------------------------------------------------------------------------------------
 
 
-def clear(target: Place, batch: Batch, *, before: datetime, now: datetime, deleted: Counter[str]) -> None:
+def clear(target: Place, batch: Batch, *, before: datetime, now: datetime, deleted: Counter[str]) -> bool:
     """Compare the batch with its manifest, and delete its runs from the database, except those that changed since.
 
     Whatever the batch says, delete only runs that ended before `before`: other parties may write to the archive, too.
     Runs that were copied back stay for now. If runs could not be deleted, because another transaction has locked or
-    started one of them, the batch is not marked as cleared, and the next process compares it again.
+    started one of them, the batch is not marked as cleared, and the next process compares it again. Return whether it
+    is marked.
     """
     if flaws := target.flaws(batch):
         raise ArchiveUnavailable(f"{flaws[0]} Nothing of it is deleted from the database.")
@@ -278,6 +280,7 @@ def clear(target: Place, batch: Batch, *, before: datetime, now: datetime, delet
             is_cleared = is_cleared and not FlowRun.objects.filter(pk__in=gone).exists()
     if is_cleared:
         target.mark_cleared(batch, now=now)
+    return is_cleared
 
 
 def _version_columns(name: str) -> list[str]:
