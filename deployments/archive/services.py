@@ -262,9 +262,9 @@ def clear(target: Place, batch: Batch, *, before: datetime, now: datetime, delet
     """Compare the batch with its manifest, and delete its runs from the database, except those that changed since.
 
     Whatever the batch says, delete only runs that ended before `before`: other parties may write to the archive, too.
-    Runs that were copied back stay for now. If runs could not be deleted, because another transaction has locked or
-    started one of them, the batch is not marked as cleared, and the next process compares it again. Return whether it
-    is marked.
+    Runs that were copied back stay for now. If other unchanged runs are left, because another transaction has locked or
+    started one of them, or because they are too young for this process, the batch is not marked as cleared, and the
+    next process compares it again. Return whether it is marked.
     """
     if flaws := target.flaws(batch):
         raise ArchiveUnavailable(f"{flaws[0]} Nothing of it is deleted from the database.")
@@ -272,12 +272,13 @@ def clear(target: Place, batch: Batch, *, before: datetime, now: datetime, delet
     runs = list(kept["flow_runs"])
     is_cleared = True
     for begin in range(0, len(runs), RUNS_AT_ONCE):
-        same = _unchanged(runs[begin : begin + RUNS_AT_ONCE], kept, before)
+        same = _unchanged(runs[begin : begin + RUNS_AT_ONCE], kept)
         # Check this after the rows were read: a restore writes its note before it inserts rows.
         restored = target.kept(now) if same else frozenset()
-        if gone := [one for one in same if one not in restored]:
+        ended = {run: moment for run, moment in same.items() if run not in restored}
+        if gone := [run for run, moment in ended.items() if moment < before]:
             delete_archived(gone, now=now, deleted=deleted)
-            is_cleared = is_cleared and not FlowRun.objects.filter(pk__in=gone).exists()
+        is_cleared = is_cleared and not FlowRun.objects.filter(pk__in=list(ended)).exists()
     if is_cleared:
         target.mark_cleared(batch, now=now)
     return is_cleared
@@ -293,14 +294,20 @@ def _versions(target: Place, batch: Batch, name: str) -> dict[UUID, tuple[Any, .
     return {as_id(id): tuple(rest) for id, *rest in zip(*columns, strict=True)}
 
 
-def _unchanged(runs: Sequence[UUID], kept: dict[str, dict[UUID, tuple[Any, ...]]], before: datetime) -> list[UUID]:
-    """Return the runs that are unchanged since they were archived, and have no rows that were not archived."""
-    over = FlowRun.objects.filter(pk__in=runs, state_type__in=TERMINAL, state_timestamp__lt=before)
-    there = {id: tuple(rest) for id, *rest in over.values_list(*_version_columns("flow_runs"))}
+def _unchanged(runs: Sequence[UUID], kept: dict[str, dict[UUID, tuple[Any, ...]]]) -> dict[UUID, datetime]:
+    """Return when the runs ended that are unchanged since they were archived, and have no rows that were not archived.
+
+    The time is read together with the version, so that it is not that of another state.
+    """
+    over = FlowRun.objects.filter(pk__in=runs, state_type__in=TERMINAL, state_timestamp__isnull=False)
+    found = over.values_list("state_timestamp", *_version_columns("flow_runs"))
+    ended, there = {}, {}
+    for moment, id, *version in found:
+        ended[id], there[id] = moment, tuple(version)
     changed = {id for id, version in there.items() if kept["flow_runs"].get(id) != version}
     tasks = TaskRun.objects.filter(flow_run__in=runs).values_list("flow_run_id", *_version_columns("task_runs"))
     changed |= {run for run, id, *version in tasks.iterator() if kept["task_runs"].get(id) != tuple(version)}
     for name, model in (("logs", Log), ("artifacts", Artifact)):
         beside: Any = model._default_manager.filter(flow_run_id__in=runs).values_list("flow_run_id", "pk")
         changed |= {run for run, id in beside.iterator() if id not in kept[name]}
-    return [id for id in runs if id in there and id not in changed]
+    return {id: ended[id] for id in runs if id in there and id not in changed}

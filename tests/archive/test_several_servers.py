@@ -10,7 +10,7 @@ import pytest
 from deployments.archive import services
 from deployments.archive.place import place
 from deployments.archive.selectors import archived_run
-from deployments.archive.services import sparing_restored, write
+from deployments.archive.services import archive_runs, sparing_restored, write
 from deployments.upkeep.selectors.old_rows import Ages
 from deployments.upkeep.services import retention
 from deployments.upkeep.services.retention import retain
@@ -90,3 +90,31 @@ def test_retention_leaves_runs_to_the_server_that_archives_them():
 
     archived(LATER)
     assert not FlowRun.objects.filter(pk=run.pk).exists()
+
+
+def test_a_batch_with_runs_too_young_for_one_server_is_left_to_one_that_archives_sooner():
+    old, young = ended(at=NOON - 40 * DAY), ended(at=NOON - 6 * DAY)
+    write(place(), [old.pk, young.pk], now=NOON)
+
+    archive_runs(older_than=30 * DAY, now=NOON)
+    assert [one.pk for one in FlowRun.objects.all()] == [young.pk]
+    assert [one.is_cleared for one in place().batches()] == [False]
+
+    # Meanwhile retention leaves its log alone, and no second batch of it is written.
+    retain(ages=sparing_restored(Ages(logs=DAY, archived=True), LATER), now=LATER)
+    done = archive_runs(older_than=5 * DAY, now=LATER)
+    assert (done.batches, FlowRun.objects.count()) == (0, 0)
+    assert [one.is_cleared for one in place().batches()] == [True]
+    assert lines_of(young) == [f"line of {young.name}"]
+
+
+def test_runs_that_changed_or_are_kept_do_not_hold_a_batch_back():
+    changed, kept = ended(at=NOON - 6 * DAY, state="FAILED"), ended(at=NOON - 6 * DAY)
+    write(place(), [changed.pk, kept.pk], now=NOON)
+    propose_flow_run_state(run_id=changed.pk, proposed=make_state("SCHEDULED"), now=NOON, force=True)
+    place().keep([kept.pk], until=NOON + DAY, now=NOON)
+
+    archive_runs(older_than=30 * DAY, now=NOON)
+
+    assert [one.is_cleared for one in place().batches()] == [True]
+    assert FlowRun.objects.count() == 2
