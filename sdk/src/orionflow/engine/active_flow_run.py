@@ -84,7 +84,9 @@ class ActiveFlowRun:
             abandon_children(self.context, reason)
         if self.has_reported_end:
             return
-        state = self.proposed_end or (Cancelled if reason.is_cancel else Crashed)(message=reason.message, id=uuid7())
+        ended = Cancelled if reason.is_cancel else Crashed
+        # The run may propose an end from now on, too: both propose the same one.
+        state = self.proposed_end = self.proposed_end or ended(message=reason.message, id=uuid7())
         seconds = min(SHORT_SECONDS, seconds_for_reports())
         if not self.is_made_here:
             self._send_end(state, seconds)

@@ -35,7 +35,7 @@ def line_names(flow: Flow[Any, Any]) -> frozenset[str]:
 
 def propose(active: ActiveFlowRun, state: State[Any]) -> Steps[tuple[State[Any], Answer]]:
     """Propose a state, with a new id, and return it with the verdict, in the form of verdicts on task runs."""
-    _begin_proposal(active, state)
+    begin_proposal(active, state)
     try:
         answer = answer_of((yield send(active.api.client, set_flow_run_state(active.id, state))))
     except Exception as error:
@@ -49,7 +49,8 @@ def propose(active: ActiveFlowRun, state: State[Any]) -> Steps[tuple[State[Any],
     return state, answer
 
 
-def _begin_proposal(active: ActiveFlowRun, state: State[Any]) -> None:
+def begin_proposal(active: ActiveFlowRun, state: State[Any]) -> None:
+    """Give a state that will be proposed its id, and note a final one, so that other threads repeat that proposal."""
     if state is not active.proposed_end:
         # By this id, the API answers a repeated request like the first one.
         state.id = uuid7()
@@ -82,7 +83,7 @@ def keep_end(active: ActiveFlowRun, ended: State[Any], at: datetime, seconds: fl
     """
 
     def propose_kept(active: ActiveFlowRun, state: State[Any]) -> Steps[tuple[State[Any], Answer]]:
-        _begin_proposal(active, state)
+        begin_proposal(active, state)
         call = set_flow_run_state(active.id, last_state(state, at))
         active.has_reported_end = True
         return state, (yield Do(active.api.reporter.keep_and_ask, call, active.id, seconds))

@@ -36,6 +36,7 @@ from orionflow.engine.flow_attempt import attempt_flow, wait_for_task_runs
 from orionflow.engine.flow_creation import create_run
 from orionflow.engine.flow_end import (
     AWAY,
+    begin_proposal,
     end_without_api,
     finish,
     keep_end,
@@ -333,8 +334,10 @@ def _report_crash(active: ActiveFlowRun, context: FlowRunContext, state: State[A
     try:
         if active.is_made_here and ends_by_signal():
             return (yield from keep_end(active, state, at, seconds_for_reports()))
+        # Before the reports, for which a thread that ends the process may wait as well: two ends would be two crashes.
+        begin_proposal(active, state)
         yield Do(context.reporter.drain, active.id, seconds_for_reports())
-        return (yield from propose_end(active, state))
+        return (yield from propose_end(active, active.proposed_end or state))
     except AWAY as away:
         if active.is_made_here:
             return end_without_api(active, state, at, away)
