@@ -293,6 +293,23 @@ def test_what_another_thread_reports_during_the_close_is_kept_and_sent_if_the_pr
     assert server.order == ids_of(items)
 
 
+def test_lines_that_another_thread_logs_during_the_close_are_sent_if_the_process_goes_on(server: ScriptedServer):
+    settings = quick_settings(reporting_interval_ms=100)
+    reporter = Reporter(OrionClient(server.url, settings=settings), settings=settings)
+
+    def log_meanwhile(seen: Seen) -> None:
+        server.fault_of = lambda seen: None
+        reporter.log(line("late"))
+
+    server.fault_of = log_meanwhile
+    reporter.stream(step())
+    reporter.close(60)
+
+    wait_for(lambda: server.logs)
+    assert [one["message"] for one in server.logs] == ["late"]
+    reporter.close()
+
+
 def test_reports_after_the_close_are_delivered_too(server: ScriptedServer, reporter: Reporter):
     first, second = step(), step()
     reporter.stream(first)

@@ -370,11 +370,12 @@ class Sender:
         with self.lock:
             if not self.backlog.waiting or self._left == self._last_locked():
                 self.backlog.abandon()
-                return
-            # Another thread has reported something since the rest was delivered or left. It is sent if the process goes
-            # on, and kept in case that it ends now.
-            self._spool_everything_locked()
-            self._wake_locked()
+            else:
+                # Another thread has reported something since the rest was delivered or left. It is sent if the process
+                # goes on, and kept in case that it ends now.
+                self._spool_everything_locked()
+            if self.backlog.waiting or len(self.logs):
+                self._wake_locked()
 
 
 def resolve(asked: list[tuple[Future[Answer], Answer]]) -> None:
