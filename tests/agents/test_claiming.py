@@ -5,14 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from orionflow.agent.active_runs import ActiveRuns
+from orionflow.agent.active_runs import ActiveRuns, Stop
 from orionflow.agent.agent_client import AgentClient, AgentOptions
 from orionflow.agent.claiming import Claims, RunStarter, Slots
+from orionflow.agent.heartbeats import Heartbeats
 from orionflow.contract.agents import MOST_RUNS, ClaimRequest, Heartbeat, OrdersRequest, RegisteredAgent
 from orionflow.contract.ids import uuid7
 from orionflow.settings import override_settings
@@ -41,13 +43,36 @@ def test_an_agent_with_more_slots_than_a_request_may_name_claims_and_keeps_runs(
 
     claims.start()
     eventually(lambda: claims.is_idle)
-    reply = api.heartbeat(runs, draining=False)
+    replies = list(api.heartbeats(runs, draining=False))
 
     assert {seen.body["limit"] for seen in server.requests if seen.path.endswith("/claim")} == {MOST_RUNS}
-    assert [one.id for one in reply.orders] == [one for one, _ in runs]
+    assert [one.id for _, reply in replies for one in reply.orders] == [one for one, _ in runs]
     assert api.await_commands(runs, seconds=0).orders == []
     slots.close()
     claims.wake()
+    server.stop()
+
+
+def test_orders_are_followed_even_if_a_later_heartbeat_for_other_runs_fails(tmp_path: Path):
+    server = ScriptedServer()
+    runs = [SimpleNamespace(id=uuid7(), epoch=1, trusted_until=0.0) for _ in range(MOST_RUNS + 1)]
+    stopped: list[Any] = []
+
+    def fail_after_the_first(seen: Seen) -> Fault:
+        if len(seen.body["runs"]) < MOST_RUNS:
+            return answer(503)
+        return answer(200, {"lease_seconds": 60, "orders": [{"id": str(runs[0].id), "order": "cancel"}]})
+
+    server.fault_of = fail_after_the_first
+    with override_settings(api_url=server.url):
+        api = AgentClient(AgentOptions(home=tmp_path), "agent")
+    api.registration = RegisteredAgent(id=uuid7(), lease_seconds=60, heartbeat_seconds=60, poll_seconds=60)
+    stopping = SimpleNamespace(stop=lambda run, why: stopped.append((run, why)), thaw=lambda run: None)
+
+    Heartbeats(api, runs, stopping, lambda why: None).once()  # type: ignore[arg-type]
+
+    assert stopped == [(runs[0], Stop.CANCELLED)]
+    assert [run.trusted_until > 0 for run in runs] == [True] * MOST_RUNS + [False]
     server.stop()
 
 

@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -123,15 +123,17 @@ class AgentClient:
     def claim(self, limit: int, flow_run_id: UUID | None = None) -> list[ClaimedRun]:
         return self._claims.send(calls.claim_runs(self.agent_id, self.session_id, limit=limit, flow_run_id=flow_run_id))
 
-    def heartbeat(self, runs: list[tuple[UUID, int]], *, draining: bool) -> HeartbeatReply:
-        """Send as many heartbeats as it takes for these runs, at least one. Return the last answer, with all orders."""
-        orders = []
+    def heartbeats(
+        self, runs: list[tuple[UUID, int]], *, draining: bool
+    ) -> Iterator[tuple[set[UUID], HeartbeatReply]]:  # fmt: skip
+        """Send as many heartbeats as it takes for these runs, at least one. Yield the runs of each, and its answer.
+
+        So the orders of an answer can be followed even if a later heartbeat fails.
+        """
         for start in range(0, max(len(runs), 1), MOST_RUNS):
             part = runs[start : start + MOST_RUNS]
             call = calls.send_heartbeat(self.agent_id, self.session_id, part, draining=draining)
-            reply = self._heartbeats.send(call)
-            orders += reply.orders
-        return reply.model_copy(update={"orders": orders})
+            yield {run for run, _ in part}, self._heartbeats.send(call)
 
     def await_commands(self, runs: list[tuple[UUID, int]], *, seconds: float) -> Orders:
         # Heartbeats bring the orders for the others.

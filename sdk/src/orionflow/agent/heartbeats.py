@@ -16,6 +16,7 @@ from orionflow.agent.active_runs import ActiveRun, ActiveRuns, Stop
 from orionflow.agent.agent_client import MARGIN, WAIT_SECONDS, AgentClient
 from orionflow.agent.outage_log import OutageLog
 from orionflow.agent.stopping import Stopping
+from orionflow.contract.agents import HeartbeatReply
 from orionflow.errors import ApiError, Conflict, NotFound
 from orionflow.logging import agent_logger
 
@@ -61,7 +62,9 @@ class Heartbeats:
         began = time.monotonic()
         runs = list(self._active)
         try:
-            reply = self._api.heartbeat([(run.id, run.epoch) for run in runs], draining=self.draining)
+            for named, reply in self._api.heartbeats([(run.id, run.epoch) for run in runs], draining=self.draining):
+                # At once: a later heartbeat may fail.
+                self._follow([run for run in runs if run.id in named], reply, trusted_until(began, reply.lease_seconds))
         except (Conflict, NotFound) as error:
             self._on_deregistered(str(error))
             return
@@ -69,11 +72,11 @@ class Heartbeats:
             self._outage.failed("Heartbeats do not reach the server; %d runs continue. %s", len(runs), error)
             return
         self._outage.succeeded()
+
+    def _follow(self, runs: list[ActiveRun], reply: HeartbeatReply, trusted: float) -> None:
         for queue in reply.work_queues:
             self.on_queue(queue.hint_queue)
-        self._follow(runs, {one.id: one.order for one in reply.orders}, trusted_until(began, reply.lease_seconds))
-
-    def _follow(self, runs: list[ActiveRun], commands: dict[UUID, str], trusted: float) -> None:
+        commands = {one.id: one.order for one in reply.orders}
         for run in runs:
             match commands.get(run.id):
                 case "lost":
