@@ -40,7 +40,10 @@ class WaitingLines:
         """Join the end of a line, until `leave`."""
         turn = Turn(self, key)
         with self._lock:
-            self._lines.setdefault(key, deque()).append(turn)
+            line = self._lines.setdefault(key, deque())
+            line.append(turn)
+            # Once more: since Python 3.12 the collector may come before `append`, and let the last other run leave.
+            self._lines[key] = line
         return turn
 
     def leave(self, turn: Turn) -> None:
@@ -49,7 +52,8 @@ class WaitingLines:
             line = self._lines[turn.key]
             line.remove(turn)
             if not line:
-                del self._lines[turn.key]
+                # The collector may come before this, too, and let another run leave, which then took the line away.
+                self._lines.pop(turn.key, None)
             following = line[0] if line else None
         if following is not None:
             following.wake()
